@@ -1,0 +1,1 @@
+"""Where reports go. Every sink takes what the outbox holds, in order."""

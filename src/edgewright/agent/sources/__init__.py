@@ -1,0 +1,1 @@
+"""Where desired state comes from. Every source yields the same `Snapshot`."""

@@ -1,0 +1,1 @@
+"""One command, `edgewright`; a subcommand is imported only when it is asked for."""

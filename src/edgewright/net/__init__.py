@@ -1,0 +1,1 @@
+"""Carries bytes for both halves: an HTTP client and an OCI registry client, on the standard library alone."""
