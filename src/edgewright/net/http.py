@@ -1,0 +1,452 @@
+"""An HTTP/1.1 client with one kept-alive connection: `https://`, `http://` and `unix://` alike.
+
+Every wait has an end: a request has one deadline from the connection to the last byte of the answer (a
+download: a longest silence, and a deadline where one is given). Only looking up a name is left to the system.
+No redirects, no proxies, no session resumption (it leaks in CPython, and TLS-12 bounds it). Not for several
+threads at once.
+
+Part of the resident watch: standard library only, small (docs/decisions/0003).
+"""
+
+import os
+import select
+import socket
+import ssl
+from collections.abc import Callable, Generator, Iterable
+from time import monotonic
+from urllib.parse import urlsplit
+
+from edgewright.net.wire import Head, Reader, TooLargeError, WireError, bounded, decoded, render_head
+from edgewright.protocol.errors import EdgewrightError
+
+DEFAULT_TIMEOUT = 15.0
+DEFAULT_MAX_BODY = 16 * 1024 * 1024
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+_PORTS = {"https": 443, "http": 80}
+
+
+class HttpError(EdgewrightError):
+    """No answer was had; the message names the other side (`origin`) and what went wrong (`reason`)."""
+
+    code = "http.unreachable"
+    retryable = True
+
+    def __init__(self, origin: str, reason: str) -> None:
+        super().__init__(f"{origin}: {reason}")
+        self.origin = origin
+        self.reason = reason
+
+
+class CertificateError(HttpError):
+    """The TLS handshake was refused, by us or by the other side."""
+
+    code = "http.certificate-refused"
+
+
+class BadAnswerError(HttpError):
+    """The other side answered with something that is not the HTTP answer it has to be."""
+
+    code = "http.bad-answer"
+
+
+class AnswerTooLargeError(HttpError):
+    """The answer is larger than the caller is willing to hold."""
+
+    code = "http.answer-too-large"
+    retryable = False
+
+
+class UrlError(EdgewrightError):
+    """A configured address is not one this client can use."""
+
+    code = "http.bad-url"
+
+
+class Response:
+    """An answer: `headers` maps lower-case name to value, `body` is decoded (empty after a download)."""
+
+    __slots__ = ("body", "headers", "reason", "status")
+
+    def __init__(self, status: int, reason: str, headers: dict[str, str], body: bytes = b"") -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.reason} with {len(self.body)} bytes>"
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the body without its parameters, lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class Origin:
+    """Where a base URL points: `scheme`, `host`, `port` (or `path` of a unix socket), `prefix` of paths."""
+
+    __slots__ = ("host", "name", "path", "port", "prefix", "scheme")
+
+    def __init__(self, base_url: str) -> None:
+        self.path = ""
+        self.prefix = ""
+        self.scheme, _, rest = base_url.partition("://")
+        if self.scheme == "unix":
+            if not rest.startswith("/"):
+                raise UrlError(f"{base_url!r}: expected unix:// and the absolute path of a socket")
+            self.path, self.name, self.host, self.port = rest, rest, "localhost", 0
+            return
+        if self.scheme not in _PORTS:
+            raise UrlError(f"{base_url!r}: expected an address that starts with https://, http:// or unix://")
+        self._parse_authority(base_url)
+
+    def _parse_authority(self, base_url: str) -> None:
+        try:
+            parts = urlsplit(base_url)
+            host, port = parts.hostname, parts.port
+            (host or "").encode("ascii")
+        except ValueError as error:
+            raise UrlError(f"{base_url!r}: {error}") from error
+        if not host or parts.username is not None or parts.query or parts.fragment:
+            raise UrlError(f"{base_url!r}: expected scheme://host[:port][/path] and nothing else")
+        self.host = host
+        self.port = _PORTS[self.scheme] if port is None else port
+        self.prefix = parts.path.rstrip("/")
+        self.name = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def header(self) -> str:
+        """The value of the Host header."""
+        if not self.port:
+            return self.host
+        default = self.port == _PORTS.get(self.scheme)
+        return self.name.rsplit(":", 1)[0] if default else self.name
+
+
+class Client:
+    """Sends requests to one place, one after the other, over one connection, kept if the server lets it.
+
+    `check_peer` sees the TLS socket after every handshake, before a single byte of a request is sent, and
+    raises to refuse; `connections` counts the connections made so far. Every failure is an `HttpError`, or
+    what `check_peer` raised. A request is sent again only if a kept connection ended before any answer, and
+    it was not sent whole or may be repeated.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        context: ssl.SSLContext | None = None,
+        check_peer: Callable[[ssl.SSLSocket], None] | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        max_body: int = DEFAULT_MAX_BODY,
+    ) -> None:
+        self.origin = Origin(base_url)
+        self.connections = 0
+        self._context = context
+        self._check_peer = check_peer
+        self._timeout = timeout
+        self._max_body = max_body
+        self._connection: _Connection | None = None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes | None = None,
+        timeout: float | None = None,
+    ) -> Response:
+        """Send one request, return the whole answer whatever its status; `timeout` (seconds) bounds it."""
+        limit = self._timeout if timeout is None else timeout
+        clock = _Clock(limit, limit)
+        message = self._render(method, path, [*headers, ("accept-encoding", "gzip")], body)
+        head, connection = self._exchange(method, message, clock)
+        pieces: list[bytes] = []
+        self._receive_body(connection, head, pieces.append, self._max_body)
+        return Response(head.status, head.reason, head.headers, b"".join(pieces))
+
+    def download(
+        self,
+        path: str,
+        sink: Callable[[bytes], object],
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        started: Callable[[Response], None] | None = None,
+        timeout: float | None = None,
+        max_body: int | None = None,
+    ) -> Response:
+        """GET `path` and hand the body of a 200 or 206 to `sink` piece by piece as it arrives.
+
+        `started` sees the answer before its first byte and may raise. An answer of any other status is
+        returned with its body, and `sink` sees nothing. `timeout` (seconds) bounds the whole; without one
+        only silence is bounded. What `sink` and `started` raise passes through.
+        """
+        clock = _Clock(self._timeout, timeout)
+        head, connection = self._exchange("GET", self._render("GET", path, headers, None), clock)
+        answer = Response(head.status, head.reason, head.headers)
+        if head.status not in (200, 206):
+            pieces: list[bytes] = []
+            self._receive_body(connection, head, pieces.append, self._max_body)
+            answer.body = b"".join(pieces)
+            return answer
+        if started is not None:
+            try:
+                started(answer)
+            except BaseException:
+                self.close()
+                raise
+        self._receive_body(connection, head, sink, max_body)
+        return answer
+
+    def close(self) -> None:
+        """Close the kept connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _render(
+        self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes | None
+    ) -> bytes:
+        lines = [("host", self.origin.header), *headers]
+        if body is not None or method in ("POST", "PUT", "PATCH"):
+            lines.append(("content-length", str(len(body or b""))))
+        return render_head(method, self.origin.prefix + path, lines) + (body or b"")
+
+    def _exchange(self, method: str, message: bytes, clock: "_Clock") -> "tuple[Head, _Connection]":
+        """Send `message` and read the answer's head; once more where a kept connection was dead."""
+        try:
+            head = self._exchange_on_kept(method, message, clock)
+            if head is None:
+                head = self._exchange_on_new(method, message, clock)
+        except (OSError, WireError) as error:
+            self.close()
+            raise explain(self.origin, error, clock.limit) from error
+        except BaseException:
+            self.close()
+            raise
+        assert self._connection is not None  # noqa: S101 - one of the two has set it
+        return head, self._connection
+
+    def _exchange_on_kept(self, method: str, message: bytes, clock: "_Clock") -> Head | None:
+        connection = self._connection
+        if connection is None or not connection.idle_and_alive():
+            return None
+        connection.clock = clock
+        try:
+            return connection.exchange(method, message)
+        except _DeadConnectionError as error:
+            if error.fully_sent and method not in _IDEMPOTENT:
+                reason = "the connection was closed before the answer"
+                raise HttpError(self.origin.name, reason) from error
+            return None
+
+    def _exchange_on_new(self, method: str, message: bytes, clock: "_Clock") -> Head:
+        self.close()
+        connection = self._connection = _Connection(self.origin, self._context, clock)
+        self.connections += 1
+        connection.handshake(self.origin, self._context, self._check_peer)
+        return connection.exchange(method, message)
+
+    def _receive_body(
+        self, connection: "_Connection", head: Head, sink: Callable[[bytes], object], limit: int | None
+    ) -> None:
+        """Pass the decoded body to `sink`; then keep or close the connection, as the answer wants."""
+        whole = False
+        pieces = self._body(connection, head, limit)
+        try:
+            for piece in pieces:
+                sink(piece)
+            whole = True
+        finally:
+            pieces.close()
+            if not whole or not head.keep_alive or connection.reader.pending:
+                self.close()
+
+    def _body(self, connection: "_Connection", head: Head, limit: int | None) -> Generator[bytes, None, None]:
+        pieces: Iterable[bytes] = connection.reader.body(head)
+        if head.length != 0:
+            pieces = decoded(pieces, head.headers.get("content-encoding", ""))
+        if limit is not None:
+            pieces = bounded(pieces, limit)
+        try:
+            yield from pieces
+        except (OSError, WireError) as error:
+            raise explain(self.origin, error, connection.clock.limit) from error
+
+
+class _Clock:
+    """How long an exchange may take: `silence` seconds without a byte, `whole` seconds in all."""
+
+    __slots__ = ("_deadline", "_silence", "limit")
+
+    def __init__(self, silence: float, whole: float | None) -> None:
+        self.limit = silence if whole is None else whole
+        self._silence = silence
+        self._deadline = None if whole is None else monotonic() + whole
+
+    def remaining(self) -> float:
+        if self._deadline is None:
+            return self._silence
+        left = self._deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return min(left, self._silence)
+
+
+class _DeadConnectionError(Exception):
+    """A kept connection ended before any answer; `fully_sent`: the request may have been acted on."""
+
+    def __init__(self, fully_sent: bool) -> None:
+        self.fully_sent = fully_sent
+
+
+class _Connection:
+    """A connected socket with a clock; raises OSError and WireError as they come."""
+
+    __slots__ = ("_socket", "_used", "clock", "reader")
+
+    def __init__(self, origin: Origin, context: ssl.SSLContext | None, clock: _Clock) -> None:
+        if origin.scheme == "https" and context is None:
+            raise UrlError(f"{origin.name}: an https:// address needs certificates to check it by")
+        self.clock = clock
+        self.reader = Reader(self._receive)
+        self._used = False
+        self._socket: socket.socket = _dial(origin, clock)
+
+    def handshake(
+        self,
+        origin: Origin,
+        context: ssl.SSLContext | None,
+        check_peer: Callable[[ssl.SSLSocket], None] | None,
+    ) -> None:
+        if origin.scheme != "https" or context is None:
+            return
+        self._socket.settimeout(self.clock.remaining())
+        # As bytes: a str goes through the idna codec, whose tables the watch would carry for ever.
+        secured = context.wrap_socket(
+            self._socket,
+            server_hostname=origin.host.encode("ascii"),
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
+        )
+        self._socket = secured
+        secured.do_handshake()
+        if check_peer is not None:
+            check_peer(secured)
+
+    def exchange(self, method: str, message: bytes) -> Head:
+        reused, self._used = self._used, True
+        seen = self.reader.received
+        fully_sent = False
+        try:
+            try:
+                self._send(message)
+                fully_sent = True
+            except (BrokenPipeError, ConnectionResetError):
+                # The answer may be there all the same: a body refused early, a TLS alert that says why.
+                return self.reader.head(method)
+            return self.reader.head(method)
+        except TimeoutError:
+            raise
+        except (OSError, WireError) as error:
+            if reused and self.reader.received == seen:
+                raise _DeadConnectionError(fully_sent) from error
+            raise
+
+    def idle_and_alive(self) -> bool:
+        """Whether nothing has arrived since the last answer: whatever did can only be an ending."""
+        if self.reader.pending:
+            return False
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        return not poller.poll(0)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _receive(self, limit: int) -> bytes:
+        self._socket.settimeout(self.clock.remaining())
+        return self._socket.recv(limit)
+
+    def _send(self, message: bytes) -> None:
+        view = memoryview(message)
+        while view:
+            self._socket.settimeout(self.clock.remaining())
+            view = view[self._socket.send(view[: 256 * 1024]) :]
+
+
+def _dial(origin: Origin, clock: _Clock) -> socket.socket:
+    """Return a socket connected to `origin`, trying every address its name has, in the system's order."""
+    if origin.path:
+        return _connected(socket.AF_UNIX, origin.path, clock)
+    # As bytes, like the server name: a str would load the idna codec's tables.
+    addresses = socket.getaddrinfo(origin.host.encode("ascii"), origin.port, 0, socket.SOCK_STREAM)
+    for family, _, _, _, address in addresses[:-1]:
+        try:
+            return _connected(family, address, clock)
+        except OSError:
+            continue
+    family, _, _, _, address = addresses[-1]
+    return _connected(family, address, clock)
+
+
+def _connected(family: int, address: str | tuple[object, ...], clock: _Clock) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.settimeout(clock.remaining())
+        made.connect(address)
+        if family != socket.AF_UNIX:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def explain(origin: Origin, error: OSError | WireError, limit: float) -> HttpError:
+    """Return what went wrong with `origin` as an error of ours; `limit`: seconds until a time-out."""
+    if isinstance(error, TooLargeError):
+        return AnswerTooLargeError(origin.name, str(error))
+    if isinstance(error, WireError):
+        return BadAnswerError(origin.name, str(error))
+    if isinstance(error, ssl.SSLEOFError):
+        return HttpError(origin.name, "the connection was cut off")
+    if isinstance(error, ssl.SSLError):
+        return CertificateError(origin.name, _tls_reason(error))
+    return HttpError(origin.name, _os_reason(origin, error, limit))
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate was refused: {error.verify_message}"
+    reason = error.reason or str(error)
+    if "ALERT" in reason:
+        return f"it refused our TLS connection ({reason.lower().replace('_', ' ')})"
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+        return "it does not speak TLS on this port; is the address right?"
+    return f"no TLS connection ({reason.lower().replace('_', ' ')})"
+
+
+def _os_reason(origin: Origin, error: OSError, limit: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {limit:g} s" if error.errno is None else "timed out"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; is it running?"
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return "the connection was cut off"
+    if isinstance(error, socket.gaierror):
+        return f"the name cannot be looked up ({error.strerror})"
+    if origin.path and isinstance(error, FileNotFoundError):
+        return "no such socket; is it running?"
+    if origin.path and isinstance(error, PermissionError):
+        return "no permission to use this socket"
+    return os.strerror(error.errno) if error.errno else str(error)
