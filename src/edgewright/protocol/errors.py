@@ -17,15 +17,32 @@ class EdgewrightError(Exception):
 
 
 class DocumentError(EdgewrightError):
-    """A document is not what it has to be; names the file, the path inside it and what was expected."""
+    """A document is not what it has to be; names the file, the path inside it and what was expected.
+
+    `problems` holds every (path, message) found, in document order; the error itself tells the first.
+    """
 
     code = "document.invalid"
 
-    def __init__(self, message: str, *, source: str = "document", path: str = "$") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str = "document",
+        path: str = "$",
+        problems: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(f"{source}: {path}: {message}")
         self.source = source
         self.path = path
         self.detail = message
+        self.problems = problems or ((path, message),)
+
+
+class MalformedDocumentError(DocumentError):
+    """The bytes are no JSON or YAML at all, so nothing inside can be named (spec: CAP-6, `400` not `422`)."""
+
+    code = "document.malformed"
 
 
 class DigestError(EdgewrightError):
