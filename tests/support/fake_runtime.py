@@ -1,8 +1,8 @@
 """A runtime that works, in memory: what the real ones do to containers it does to a dictionary.
 
-It keeps the contract of `Runtime`, so that whatever is tested with it is tested as it runs. Trouble is arranged
-per component name before the call: `unfetchable`, `invalid`, `refused` (comes up wrong), `engine_down`. What
-happens to a component afterwards is arranged with `break_down` and `lose`.
+It keeps the contract of `Runtime`, so that whatever is tested with it is tested as it runs. Trouble is
+arranged per component name before the call: `unfetchable`, `invalid`, `refused` (comes up wrong),
+`engine_down`. What happens to a component afterwards is arranged with `break_down` and `lose`.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from edgewright.agent.runtimes import (
 
 @dataclass
 class FakeRuntime:
-    """`installed` maps (deployment id, component name) to what runs; `calls` lists what was asked, in order."""
+    """`installed` maps (deployment id, component name) to what runs; `calls` lists what was asked."""
 
     profile: str = "compose"
     unfetchable: set[str] = field(default_factory=set)

@@ -44,6 +44,12 @@ class CertificateError(HttpError):
     code = "http.certificate-refused"
 
 
+class NoTlsError(HttpError):
+    """There is no TLS to be had on this port, or none that both sides can speak."""
+
+    code = "http.no-tls"
+
+
 class BadAnswerError(HttpError):
     """The other side answered with something that is not the HTTP answer it has to be."""
 
@@ -421,19 +427,18 @@ def explain(origin: Origin, error: OSError | WireError, limit: float) -> HttpErr
     if isinstance(error, ssl.SSLEOFError):
         return HttpError(origin.name, "the connection was cut off")
     if isinstance(error, ssl.SSLError):
-        return CertificateError(origin.name, _tls_reason(error))
+        return _tls_error(origin, error)
     return HttpError(origin.name, _os_reason(origin, error, limit))
 
 
-def _tls_reason(error: ssl.SSLError) -> str:
+def _tls_error(origin: Origin, error: ssl.SSLError) -> HttpError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate was refused: {error.verify_message}"
+        return CertificateError(origin.name, f"its certificate was refused: {error.verify_message}")
     reason = error.reason or str(error)
-    if "ALERT" in reason:
-        return f"it refused our TLS connection ({reason.lower().replace('_', ' ')})"
-    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
-        return "it does not speak TLS on this port; is the address right?"
-    return f"no TLS connection ({reason.lower().replace('_', ' ')})"
+    words = reason.lower().replace("_", " ")
+    if "ALERT" in reason and "PROTOCOL_VERSION" not in reason:
+        return CertificateError(origin.name, f"it refused our TLS connection ({words})")
+    return NoTlsError(origin.name, f"no TLS connection ({words}); are the address and the port right?")
 
 
 def _os_reason(origin: Origin, error: OSError, limit: float) -> str:
