@@ -193,8 +193,8 @@ def _read_time(reader: _Reader) -> int:
     if len(text) != 15 or text[14] != "Z" or not text[:14].isdigit():
         raise IdentityError("certificate: a time is not written as RFC 5280 demands")
     try:
-        fields = (int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2)))
-        return int(datetime(*fields, tzinfo=UTC).timestamp())
+        month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(4, 14, 2))
+        return int(datetime(int(text[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
     except ValueError:
         raise IdentityError("certificate: a time names no instant") from None
 
