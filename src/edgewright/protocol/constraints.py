@@ -171,7 +171,7 @@ def _contains(expression: MatchExpression, value: Any) -> bool:
         return False
     quantifier = all if expression.operator is Operator.CONTAINS_ALL else any
     items = expression.item_selector.match_expressions if expression.item_selector else ()
-    return any(
+    return bool(items) and any(
         quantifier(_holds(inner, resolve_pointer(item, inner.key)) for inner in items) for item in value
     )
 

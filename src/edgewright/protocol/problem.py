@@ -26,7 +26,7 @@ class ProblemType(StrEnum):
 
 
 # Title and usual HTTP status of each registered type; about:blank takes both from its HTTP status.
-REGISTRY: Final = {
+REGISTRY: Final[dict[str, tuple[str, int]]] = {
     ProblemType.INVALID_REQUEST: ("Invalid Request", 400),
     ProblemType.SEMANTIC_ERROR: ("Semantic Error", 422),
     ProblemType.NOT_AUTHORIZED: ("Not Authorized", 403),
@@ -81,11 +81,10 @@ def problem(
 ) -> Problem:
     """Return a problem of `kind` with title, status and retry members as RT-1 to RT-3 demand.
 
-    `status` may be left out for registered kinds. The caller sends `Retry-After` for 429 and 503 (spec: RT-1).
+    `status` may be left out for registered kinds. The caller adds the `Retry-After` header that 429 and
+    503 demand (spec: RT-1).
     """
-    usual_title, usual_status = (
-        REGISTRY.get(ProblemType(kind), ("", 0)) if kind in set(ProblemType) else ("", 0)
-    )
+    usual_title, usual_status = REGISTRY.get(kind, ("", 0))
     status = status or usual_status
     retryable = status in _RETRYABLE
     return Problem(

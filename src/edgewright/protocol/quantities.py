@@ -11,7 +11,7 @@ _QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?(Ki|Mi|Gi|Ti|Pi|Ei)\Z")
 def parse_quantity(text: str) -> int:
     """Return the bytes `text` means, such as `512Mi`, `59 Gi` or `1.5Gi`; raise ValueError otherwise.
 
-    Blank and decimals are accepted because published capabilities have them; `render_quantity` writes neither.
+    Blank and decimals are accepted (OP-7), `render_quantity` writes neither.
     """
     match = _QUANTITY.match(text)
     if match is None:

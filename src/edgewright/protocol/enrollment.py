@@ -1,0 +1,81 @@
+"""How a device becomes known: the token an operator hands over, the request and the answer.
+
+Outside the specification (ON-6), under the project's own prefix, on the listener whose server
+certificate the token pins.
+"""
+
+import base64
+import binascii
+from typing import Annotated, Final, Self
+
+import msgspec
+
+from edgewright.protocol.documents import Document, Text, dump_json, load_json
+from edgewright.protocol.errors import DocumentError, MalformedDocumentError
+
+_PREFIX: Final = "ewt1."
+_TOKEN = "enrolment token"  # noqa: S105 - what errors call it, no secret
+
+
+class EnrollmentToken(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"url": "u", "pin": "p", "secret": "s"}
+):
+    """One line of text, shown once: where to enrol, whom to trust there, and the right to do it once.
+
+    `url` is the web listener's, `pin` as in TLS-14, `secret` base64url of 32 random bytes.
+    """
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https://[^/\s]+/?\Z")]
+    pin: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=\Z")]
+    secret: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z")]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a token; raise DocumentError for anything else, without repeating what was given."""
+        line = text.strip()
+        if not line.startswith(_PREFIX):
+            raise MalformedDocumentError(f"expected one line starting with {_PREFIX!r}", source=_TOKEN)
+        encoded = line[len(_PREFIX) :]
+        try:
+            data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+            return msgspec.convert(load_json(data, source=_TOKEN), cls)
+        except (binascii.Error, ValueError) as error:
+            if isinstance(error, msgspec.ValidationError):
+                raise DocumentError("it was not made by this software", source=_TOKEN) from None
+            raise MalformedDocumentError("it is cut or mistyped", source=_TOKEN) from None
+        except MalformedDocumentError:
+            raise MalformedDocumentError("it is cut or mistyped", source=_TOKEN) from None
+
+    def render(self) -> str:
+        """Return the one line."""
+        data = dump_json(msgspec.to_builtins(self))
+        return _PREFIX + base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
+
+    def __repr__(self) -> str:
+        """Show where it leads but not the secret, which must not reach logs."""
+        return f"EnrollmentToken(url={self.url!r}, pin={self.pin!r}, secret=…)"
+
+
+class EnrollmentRequest(Document, frozen=True, kw_only=True):
+    """What the device sends: the token's secret and a PEM certificate request with its own key."""
+
+    token: Text
+    csr: Text
+    device_id: str | None = None
+
+    def __repr__(self) -> str:
+        """Leave the secret out, which must not reach logs."""
+        return f"EnrollmentRequest(device_id={self.device_id!r})"
+
+
+class EnrollmentAnswer(Document, frozen=True, kw_only=True):
+    """What makes the device a client.
+
+    `svid` is PEM, leaf first, then intermediates; `trust_bundle` the text of a TrustBundle;
+    `server_url` the base URL of the device API.
+    """
+
+    client_id: Text
+    svid: Text
+    trust_bundle: Text
+    server_url: Text
