@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from edgewright.protocol.documents import Document, ExtensiblePart, Part, Violation
+from edgewright.protocol.documents import Document, ExtensiblePart, Number, Part, Violation
 from edgewright.protocol.quantities import parse_quantity
 
 DeviceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")]
@@ -28,7 +28,7 @@ _HOSTING: Final = (
 class Cpu(Part, frozen=True, kw_only=True):
     """One processor; `architecture` is usually amd64, arm64 or arm (spec: OP-6)."""
 
-    cores: Annotated[float, msgspec.Meta(ge=0)]
+    cores: Number
     architecture: str | None = None
 
 

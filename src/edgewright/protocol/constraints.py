@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from edgewright.protocol.documents import Part, Violation
+from edgewright.protocol.documents import Number, Part, Violation
 from edgewright.protocol.quantities import parse_quantity
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _ABSENT = object()
 class CpuRequirement(Part, frozen=True, kw_only=True):
     """What one single processor has to offer (spec: MAT-5)."""
 
-    cores: Annotated[float, msgspec.Meta(ge=0)]
+    cores: Number
     architectures: tuple[str, ...] = ()
 
 

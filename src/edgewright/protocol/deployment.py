@@ -17,7 +17,8 @@ from edgewright.protocol.documents import (
     Uuid,
     Violation,
 )
-from edgewright.protocol.profiles import Component, ProfileType, Target, Value, duplicate_names
+from edgewright.protocol.profiles import Component, ProfileType, Target, duplicate_names
+from edgewright.protocol.values import Value, value_text
 
 # May end in `/*`: the gateway chooses the child (spec: GW-8).
 TargetDeviceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*(/\*)?\Z")]
@@ -109,18 +110,3 @@ def component_environment(deployment: ApplicationDeployment, component: str) -> 
         for target in parameter.targets
         if component in target.components
     }
-
-
-def value_text(value: Value) -> str:
-    """Return a parameter's value as text of an environment variable (docs/spec-notes.md, Parameter values).
-
-    Texts as they are, `true` and `false`, numbers in their shortest form, arrays joined by commas.
-    """
-    match value:
-        case tuple():
-            return ",".join(map(value_text, value))
-        case bool():
-            return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < 2**53:
-            return str(int(value))
-    return str(value)

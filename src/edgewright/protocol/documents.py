@@ -24,6 +24,7 @@ UUID_PATTERN: Final = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z"
 Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
 ApplicationId = Annotated[str, msgspec.Meta(pattern=r"^[-a-z0-9]{1,200}\Z")]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
+Number = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 
 Violation = tuple[str, str]
 """A path such as `$.spec.parameters` and what is wrong there."""

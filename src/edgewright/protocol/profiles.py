@@ -1,4 +1,4 @@
-"""What application descriptions and deployments share: components, parameter targets and values."""
+"""What application descriptions and deployments share: components and parameter targets."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,9 +8,6 @@ from typing import Annotated, Final
 import msgspec
 
 from edgewright.protocol.documents import ExtensiblePart, Part, Text, Violation
-
-Scalar = str | bool | int | float
-Value = Scalar | tuple[Scalar, ...]
 
 # Names become directory and project names, so neither `..` nor a leading dash gets this far.
 ComponentName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")]
