@@ -147,12 +147,13 @@ class _Reading:
         return File(content, _normal_mode(member.mode))
 
     def _linked(self, member: tarfile.TarInfo) -> File:
-        target = self._entries.get(self._checked_name(member.linkname))
-        if not isinstance(target, File):
-            raise self._error(member.name, f"is a hard link to {member.linkname!r}, no file before it")
-        if member.name.split("/", 1)[0] != member.linkname.split("/", 1)[0]:
+        path, target = self._checked_name(member.name), self._checked_name(member.linkname)
+        if path.split("/", 1)[0] != target.split("/", 1)[0]:
             raise self._error(member.name, "is a hard link out of its directory")
-        return target
+        entry = self._entries.get(target)
+        if not isinstance(entry, File):
+            raise self._error(member.name, f"is a hard link to {member.linkname!r}, no file before it")
+        return entry
 
     def _checked_target(self, member: tarfile.TarInfo) -> str:
         target = member.linkname

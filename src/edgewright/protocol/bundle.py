@@ -25,7 +25,8 @@ def unpack_bundle(
     """Return deployment id to YAML bytes for exactly the deployments `manifest` lists.
 
     File names mean nothing, digests do. Raises DigestMismatchError when `data` is not the manifest's
-    bundle, ArchiveError when a document is missing, unlisted or of another id.
+    bundle, ArchiveError when a document is missing, unlisted or of another id, DocumentError when one
+    is no YAML.
     """
     if manifest.bundle is None:
         raise ArchiveError("bundle: the manifest names none")
@@ -35,8 +36,10 @@ def unpack_bundle(
     for path, entry in read_archive(data, source=source, limits=limits).entries.items():
         if "/" in path or not isinstance(entry, File):
             raise ArchiveError(f"{source}: entry {path!r} is not a file at the root")
-        if found.setdefault(digest_of(entry.data), entry.data) is not entry.data:
+        digest = digest_of(entry.data)
+        if digest in found:
             raise ArchiveError(f"{source}: entry {path!r} repeats another one")
+        found[digest] = entry.data
     listed = {reference.digest: reference.deployment_id for reference in manifest.deployments}
     if missing := listed.keys() - found.keys():
         raise ArchiveError(f"{source}: deployment {listed[min(missing)]} is missing")

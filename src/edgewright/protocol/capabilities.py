@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from edgewright.protocol.documents import Document, ExtensiblePart, Number, Part, Violation
+from edgewright.protocol.documents import Document, ExtensiblePart, Number, Part, Violation, member
 from edgewright.protocol.quantities import parse_quantity
 
 DeviceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")]
@@ -104,4 +104,4 @@ class DeviceCapabilities(Document, ExtensiblePart, frozen=True, kw_only=True):
                     yield f"$.properties.{name}", str(error)
         for key, value in self.labels.items():
             if isinstance(value, tuple) and len({isinstance(item, str) for item in value}) > 1:
-                yield f"$.labels.{key}", "expected an array of texts or an array of numbers"
+                yield member("$.labels", key), "expected an array of texts or an array of numbers"

@@ -16,6 +16,7 @@ from edgewright.protocol.documents import (
     Text,
     Uuid,
     Violation,
+    member,
 )
 from edgewright.protocol.profiles import Component, ProfileType, Target, duplicate_names
 from edgewright.protocol.values import Value, value_text
@@ -79,7 +80,7 @@ class ApplicationDeployment(Document, frozen=True, kw_only=True):
         )
         if profile.type is ProfileType.COMPOSE:
             for name, parameter in self.spec.parameters.items():
-                yield from _environment_violations(parameter, f"$.spec.parameters.{name}")
+                yield from _environment_violations(parameter, member("$.spec.parameters", name))
 
 
 def _environment_violations(parameter: DeploymentParameter, path: str) -> Iterator[Violation]:

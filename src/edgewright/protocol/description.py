@@ -18,6 +18,7 @@ from edgewright.protocol.documents import (
     Part,
     Text,
     Violation,
+    member,
 )
 from edgewright.protocol.errors import DocumentError
 from edgewright.protocol.media_types import APP_RESOURCES
@@ -184,7 +185,7 @@ class ApplicationDescription(Document, ExtensiblePart, frozen=True, kw_only=True
             for index, target in enumerate(parameter.targets):
                 for number, component in enumerate(target.components):
                     if component not in components:
-                        path = f"$.parameters.{name}.targets[{index}].components[{number}]"
+                        path = f"{member('$.parameters', name)}.targets[{index}].components[{number}]"
                         yield path, f"no deployment profile has a component {component}"
         if self.configuration is not None:
             yield from self._configuration_violations(self.configuration)

@@ -80,11 +80,22 @@ class Document(Part, frozen=True, kw_only=True):
         return yaml.dump(self.to_plain()) if self.is_yaml else dump_json(self.to_plain())
 
 
+def member(path: str, name: str) -> str:
+    """Return the path of member `name` of the object at `path`."""
+    return f"{path}.{name}" if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"{path}[{json.dumps(name)}]"
+
+
 def load_json(data: bytes, *, source: str) -> Any:
     """Return the JSON value in `data`; duplicate members, NaN and lone surrogates are refused."""
     try:
         text = data.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_int=_bounded,
+            parse_float=_finite,
+            parse_constant=_no_constant,
+        )
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # lone surrogates end here
     except UnicodeError:
@@ -96,6 +107,8 @@ def load_json(data: bytes, *, source: str) -> Any:
         raise MalformedDocumentError("nested too deeply", source=source) from None
     except ValueError as error:
         raise MalformedDocumentError(f"not usable JSON: {error}", source=source) from None
+    if _is_deeper_than(yaml.MAX_DEPTH, value):
+        raise MalformedDocumentError(f"nested deeper than {yaml.MAX_DEPTH} levels", source=source)
     return value
 
 
@@ -113,6 +126,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"member {twice!r} appears twice in one object")
     return members
+
+
+def _is_deeper_than(limit: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        collections = [each for each in level if isinstance(each, dict | list)]
+        level = [item for each in collections for item in (each.values() if isinstance(each, dict) else each)]
+    return bool(level)
+
+
+def _bounded(text: str) -> int:
+    if len(text) > yaml.MAX_DIGITS:
+        raise ValueError(f"a number of more than {yaml.MAX_DIGITS} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:
@@ -194,7 +221,7 @@ def _name_key(cls: type[Document], plain: Any, path: str) -> tuple[str, Any]:
             msgspec.convert(alone, cls)
         except msgspec.ValidationError as error:
             if path in str(error):
-                return f"{before}.{key}{after}", _replaced(plain, steps, {key: value})
+                return member(before, key) + after, _replaced(plain, steps, {key: value})
     return f"{before}{after}", plain
 
 

@@ -146,7 +146,7 @@ class OciReference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `oci://host:port/repo[:tag][@digest]`; raise DocumentError otherwise."""
+        """Read `oci://host:port/repo[:tag][@digest]`; raise DocumentError or DigestError otherwise."""
         match = _REFERENCE.fullmatch(text) if len(text) <= 1024 else None
         if match is None:
             raise DocumentError("expected oci://host[:port]/repository[:tag|@digest]", source=text[:200])

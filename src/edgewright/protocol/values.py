@@ -167,7 +167,7 @@ def _coerce_item(data_type: DataType, text: str) -> Scalar:
     match data_type:
         case DataType.BOOLEAN if text in {"true", "false"}:
             return text == "true"
-        case DataType.INTEGER if re.fullmatch(r"[-+]?[0-9]{1,400}", text):
+        case DataType.INTEGER if re.fullmatch(r"[-+]?[0-9]{1,300}", text):
             return int(text)
         case DataType.DOUBLE if re.fullmatch(r"[-+]?[0-9]{1,30}(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,2})?", text):
             return float(text)

@@ -23,6 +23,8 @@ DEFAULT_LIMIT = 1 << 20
 MAX_DEPTH = 64
 # What a document may grow to through aliases, in nodes: more than any document of one mebibyte needs.
 MAX_NODES = 500_000
+# Every integer fits a double's range this way, so that comparing and formatting never overflow.
+MAX_DIGITS = 300
 
 _INT = re.compile(r"[-+]?[0-9]+\Z|0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -162,8 +164,8 @@ class _Builder:
         if text in _WORDS:
             return _WORDS[text]
         if _INT.match(text):
-            if len(text) > 400:
-                raise self._error(event, "a number of more than 400 digits")
+            if len(text) > MAX_DIGITS:
+                raise self._error(event, f"a number of more than {MAX_DIGITS} digits")
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
         if _NOT_FINITE.match(text):
             raise self._error(event, f"{text} is not a finite number")
