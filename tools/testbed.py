@@ -11,6 +11,7 @@ The command finds the description in the file that EDGEWRIGHT_TESTBED names. Ins
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +22,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.processes import StartError, stop, tail, wait_until
-from support.testbed import VARIABLE, Testbed, open_testbed, remove_leavings
+from support.testbed import TOOLS, VARIABLE, Testbed, open_testbed, remove_leavings
 
 ENGINES = ("docker", "podman")
+REGROUPED = "EDGEWRIGHT_IN_DOCKER_GROUP"
 
 
 def main() -> int:
@@ -64,13 +66,45 @@ def run_command(command: list[str], *, for_demo: bool) -> int:
     """Run `command` inside a testbed; return its exit code (128 + signal when one ended it)."""
     around = Testbed.from_environment()
     if around is not None and is_alive(around.pid):
-        return subprocess.run(command, check=False).returncode
+        environment = _environment(around, os.environ[VARIABLE], for_demo=for_demo)
+        return subprocess.run(command, env=environment, check=False).returncode
+    _join_docker_group()
     with _Interruptions() as interruptions, open_testbed(ENGINES, all_of_them=not for_demo) as testbed:
-        for name, why in testbed.missing.items():
-            print(f"testbed: no {name}: {why}", file=sys.stderr)
+        if not for_demo:
+            for name, why in testbed.missing.items():
+                print(f"testbed: no {name}: {why}", file=sys.stderr)
         description = Path(testbed.directory) / "testbed.json"
         description.write_text(testbed.render())
-        return interruptions.run(command, {**os.environ, VARIABLE: str(description)})
+        return interruptions.run(command, _environment(testbed, str(description), for_demo=for_demo))
+
+
+def _environment(testbed: Testbed, description: str, *, for_demo: bool) -> dict[str, str]:
+    """Return what the command finds: the description, and the programs of .cache/tools on its path.
+
+    The demo is a person's use of the product, so it is told of its engine as a person would.
+    """
+    environment = {**os.environ, VARIABLE: description, "PATH": f"{TOOLS}:{os.environ['PATH']}"}
+    if for_demo:
+        environment |= next(iter(testbed.engines.values())).environment
+    return environment
+
+
+def _join_docker_group() -> None:
+    """Start again as a member of Docker's group, where only that is missing and sudo needs no password.
+
+    So it is on a machine where Docker has just been installed by a user who is not root.
+    """
+    socket = Path("/var/run/docker.sock")
+    outside = socket.exists() and not os.access(socket, os.R_OK | os.W_OK)
+    if not outside or REGROUPED in os.environ or os.getuid() == 0 or shutil.which("sudo") is None:
+        return
+    if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode != 0:
+        return
+    as_root = ["sudo", "-n", "--preserve-env"]
+    as_member = [*as_root, "-u", f"#{os.getuid()}", "-g", f"#{socket.stat().st_gid}"]
+    # sudo replaces the path, and some set-ups the home.
+    kept = ["env", *(f"{name}={os.environ[name]}" for name in ("PATH", "HOME") if name in os.environ)]
+    os.execvp("sudo", [*as_root, *as_member, *kept, f"{REGROUPED}=yes", sys.executable, *sys.argv])
 
 
 class _Interruptions:
