@@ -1,0 +1,35 @@
+"""The two applications of a server: what devices reach by mutual TLS, and what everybody reaches by HTTPS."""
+
+from litestar import Litestar
+from litestar.datastructures import State
+
+from edgewright.server.context import ServerContext
+from edgewright.server.device_api.current_state import delete_capabilities, post_status, put_capabilities
+from edgewright.server.device_api.desired_state import get_bundle, get_document, get_manifest
+from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_enroll
+from edgewright.server.operator_api.routes import operator_router
+from edgewright.server.problems import answer_for
+
+
+def device_app(context: ServerContext) -> Litestar:
+    """Return the application of the device listener (spec: 2.1)."""
+    return Litestar(
+        [get_manifest, get_document, get_bundle, put_capabilities, delete_capabilities, post_status],
+        state=State({"context": context}),
+        exception_handlers={Exception: answer_for},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,
+    )
+
+
+def web_app(context: ServerContext) -> Litestar:
+    """Return the application of the web listener."""
+    return Litestar(
+        [get_discovery, get_trust_bundle, post_enroll, operator_router()],
+        state=State({"context": context}),
+        exception_handlers={Exception: answer_for},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,
+    )

@@ -1,0 +1,2 @@
+"""The specification's endpoints, and nothing else, for callers whom mutual TLS has identified (spec: 2.1,
+API-5, ID-24)."""

@@ -1,0 +1,1 @@
+"""What the server decides, as plain functions over plain values: no clock, no database, no `async`."""

@@ -1,0 +1,167 @@
+"""Who belongs: inviting, enrolling, accepting and retiring clients (spec: ON-2, ID-20 to ID-23)."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import Certificate
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from edgewright.protocol.digests import digest_of
+from edgewright.protocol.errors import IdentityError
+from edgewright.protocol.spiffe import check_segment
+from edgewright.protocol.spiffe import client_id as client_spiffe_id
+from edgewright.server.errors import EnrollmentRefusedError, Fault, InvalidError, NotFoundError
+from edgewright.server.fleet.publishing import publish
+from edgewright.server.identity import authority as ca
+from edgewright.server.settings import ServerSettings
+from edgewright.server.store import audit, clients, desired, enrollments
+from edgewright.server.store.clients import Client, Origin
+from edgewright.server.store.enrollments import Enrollment
+
+LONGEST_INVITATION = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """A new invitation; `secret` is shown once and not kept."""
+
+    client_id: str
+    secret: str
+    expires: datetime
+
+
+def secret_digest(secret: str) -> str:
+    """Return what is kept of a secret: its SHA-256, as secrets are random and long."""
+    return sha256(secret.encode()).hexdigest()
+
+
+async def invite(
+    connection: AsyncConnection, name: str, *, valid: timedelta, actor: str, now: datetime
+) -> Invitation:
+    """Invite a device under the client id `name`; an earlier open invitation of that name is worth nothing
+    then."""
+    try:
+        check_segment(name)
+    except IdentityError as error:
+        raise InvalidError("the invitation is not usable", Fault(field="name", message=str(error))) from error
+    if not timedelta(minutes=1) <= valid <= LONGEST_INVITATION:
+        minutes = int(LONGEST_INVITATION.total_seconds() // 60)
+        fault = Fault(field="valid_minutes", message=f"expected 1 to {minutes}")
+        raise InvalidError("the invitation is not usable", fault)
+    invitation = Invitation(client_id=name, secret=secrets.token_urlsafe(32), expires=now + valid)
+    await enrollments.add(
+        connection,
+        client_id=name,
+        secret_digest=secret_digest(invitation.secret),
+        created=now,
+        expires=invitation.expires,
+    )
+    await audit.note(
+        connection, now=now, actor=actor, action="invite", subject=name, expires=invitation.expires
+    )
+    return invitation
+
+
+def judge(invitation: Enrollment | None, key_digest: str, now: datetime) -> str | None:
+    """Return the SVID already issued to this very key, or None if a first one may be; raises for all others.
+
+    The answer to the first request can be lost on its way, so the same key may ask again until the
+    invitation expires (docs/decisions/0005).
+    """
+    if invitation is None:
+        raise EnrollmentRefusedError("unknown token: it was not made by this server")
+    if invitation.withdrawn is not None:
+        raise EnrollmentRefusedError("withdrawn token: a newer one was made, or the device was retired")
+    if now >= invitation.expires:
+        raise EnrollmentRefusedError("expired token: ask for a new one")
+    if invitation.used is not None and invitation.key_digest != key_digest:
+        raise EnrollmentRefusedError("used token: another device has enrolled with it")
+    return invitation.svid
+
+
+async def enroll(
+    connection: AsyncConnection,
+    *,
+    secret: str,
+    csr: str,
+    settings: ServerSettings,
+    authority: ca.Authority,
+    now: datetime,
+) -> tuple[str, str]:
+    """Make the bearer of an invitation a client; return its client id and its SVID in PEM form.
+
+    Raises `EnrollmentRefusedError` for the token and `IdentityError` for the certificate request.
+    """
+    key = ca.public_key_of_request(csr)
+    key_digest = digest_of(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    invitation = await enrollments.by_secret(connection, secret_digest(secret))
+    issued = judge(invitation, key_digest, now)
+    assert invitation is not None  # noqa: S101 - judge raises without one
+    name = invitation.client_id
+    if issued is not None:
+        return name, issued
+    spiffe_id = str(client_spiffe_id(settings.trust_domain, settings.wfm_id, name))
+    leaf = ca.issue_svid(authority, key, spiffe_id, now=now, lifetime=ca.DEVICE_LIFETIME)
+    svid = ca.certificate_pem(leaf)
+    await enrollments.use(connection, invitation.id, key_digest=key_digest, svid=svid, now=now)
+    await _admit(connection, name, origin=Origin.ENROLLED, key_digest=key_digest, leaf=leaf, now=now)
+    await audit.note(
+        connection, now=now, actor=f"token of {name}", action="enroll", subject=name, key=key_digest
+    )
+    return name, svid
+
+
+async def accept(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> bool:
+    """Accept a client whose SVID another authority issues; return whether it was not accepted before (spec:
+    ON-2)."""
+    try:
+        check_segment(name)
+    except IdentityError as error:
+        raise InvalidError("not a client id", Fault(field="client_id", message=str(error))) from error
+    known = await clients.get(connection, name)
+    if known is not None and known.is_accepted:
+        return False
+    await _admit(connection, name, origin=Origin.FOREIGN, key_digest=None, leaf=None, now=now)
+    await audit.note(connection, now=now, actor=actor, action="accept", subject=name)
+    return True
+
+
+async def retire(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> None:
+    """Take a client off the list and withdraw its invitations; its next request is refused (spec: ID-22,
+    ID-23)."""
+    await client_called(connection, name)
+    await clients.retire(connection, name, now=now)
+    await enrollments.withdraw(connection, name, now=now)
+    await audit.note(connection, now=now, actor=actor, action="retire", subject=name)
+
+
+async def client_called(connection: AsyncConnection, name: str) -> Client:
+    """Return the client of that id; raises `NotFoundError`."""
+    client = await clients.get(connection, name)
+    if client is None:
+        raise NotFoundError(f"no device '{name}' is known")
+    return client
+
+
+async def _admit(
+    connection: AsyncConnection,
+    name: str,
+    *,
+    origin: Origin,
+    key_digest: str | None,
+    leaf: Certificate | None,
+    now: datetime,
+) -> None:
+    await clients.accept(
+        connection,
+        name,
+        origin=origin,
+        key_digest=key_digest,
+        svid_expires=None if leaf is None else leaf.not_valid_after_utc,
+        now=now,
+    )
+    if await desired.version(connection, name) == 0:
+        await publish(connection, name, 1, now=now)

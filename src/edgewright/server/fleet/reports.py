@@ -1,0 +1,90 @@
+"""What clients report: capabilities and deployment statuses, each only within the caller's scope (spec:
+API-7)."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from edgewright.protocol.problem import FieldError, ProblemType
+from edgewright.protocol.status import DeploymentStatus
+from edgewright.server.domain.devices import children_of, gateways_of
+from edgewright.server.problems import ProblemError
+from edgewright.server.store import audit, deployments, desired, devices
+
+# Reports kept per deployment: enough to see years of changes, and a bound on a device that never stops
+# reporting.
+KEEP_STATUSES = 1000
+
+
+async def put_capabilities(
+    connection: AsyncConnection, client_id: str, device_id: str, document: bytes, *, now: datetime
+) -> bool:
+    """Keep a device's capability file as sent; return whether it is its first (spec: CAP-4, API-8).
+
+    Raises a `404` for a child none of whose gateways was reported (spec: GW-3).
+    """
+    gateways = gateways_of(device_id)
+    known = {device.device_id for device in await devices.of_client(connection, client_id)}
+    if gateways and known.isdisjoint(gateways):
+        raise ProblemError(
+            ProblemType.GATEWAY_NOT_FOUND, f"none of {', '.join(gateways)} was reported before '{device_id}'"
+        )
+    is_first = await devices.put(connection, client_id, device_id, document, now=now)
+    if is_first:
+        await audit.note(
+            connection, now=now, actor=f"client {client_id}", action="report device", subject=device_id
+        )
+    return is_first
+
+
+async def remove_device(
+    connection: AsyncConnection, client_id: str, device_id: str, *, now: datetime
+) -> None:
+    """Forget a device and the children behind it; deployments stay until a person removes them (spec:
+    OP-22)."""
+    known = [device.device_id for device in await devices.of_client(connection, client_id)]
+    if device_id not in known:
+        raise ProblemError(ProblemType.DEVICE_NOT_FOUND, f"'{device_id}' was not reported by this client")
+    gone = [device_id, *children_of(device_id, known)]
+    await devices.remove(connection, client_id, gone)
+    await audit.note(
+        connection, now=now, actor=f"client {client_id}", action="remove device", subject=device_id, gone=gone
+    )
+
+
+async def record_status(
+    connection: AsyncConnection,
+    client_id: str,
+    deployment_id: str,
+    status: DeploymentStatus,
+    body: bytes,
+    *,
+    now: datetime,
+) -> tuple[bool, int]:
+    """Append a report; return whether it is the deployment's first (spec: ST-4), and the version served now.
+
+    Deleted deployments still take reports, as their removal is reported. Another client's deployment
+    and one that never was get the same `422`.
+    """
+    deployment = await deployments.get(connection, deployment_id.lower())
+    if deployment is None or deployment.client_id != client_id:
+        raise _wrong_deployment(f"no deployment {deployment_id} is assigned to this client")
+    if status.deployment_id.lower() != deployment.id:
+        raise _wrong_deployment(f"differs from {deployment_id} in the path")
+    is_first = await deployments.last_status(connection, deployment.id) is None
+    await deployments.add_status(
+        connection,
+        deployment_id=deployment.id,
+        received=now,
+        state=status.status.state,
+        adopted_version=status.adopted_manifest_version,
+        body=body,
+        keep=KEEP_STATUSES,
+    )
+    return is_first, await desired.version(connection, client_id)
+
+
+def _wrong_deployment(message: str) -> ProblemError:
+    return ProblemError(
+        ProblemType.SEMANTIC_ERROR, message, errors=(FieldError(field="deploymentId", message=message),)
+    )

@@ -1,0 +1,133 @@
+"""The one place where errors become answers: RFC 9457 problem details on both listeners (spec: section 13).
+
+`Retry-After` goes with 429, 500 and 503 and with nothing else (spec: RT-1 to RT-3).
+"""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from sqlalchemy.exc import OperationalError
+
+from edgewright.protocol.errors import (
+    ArchiveError,
+    DocumentError,
+    EdgewrightError,
+    IdentityError,
+    MalformedDocumentError,
+)
+from edgewright.protocol.media_types import PROBLEM
+from edgewright.protocol.problem import FieldError, Problem, ProblemType, field_errors, problem
+from edgewright.server.errors import ConflictError, EnrollmentRefusedError, InvalidError, NotFoundError
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 30
+_RETRYABLE = frozenset({429, 500, 503})
+# Statuses that have a registered type whenever they come from the framework itself (spec: ERR-2).
+_TYPES = {400: ProblemType.INVALID_REQUEST}
+
+
+class ProblemError(EdgewrightError):
+    """An answer that is known exactly where it is raised: type, detail and wrong fields."""
+
+    code = "server.problem"
+
+    def __init__(
+        self,
+        kind: ProblemType,
+        detail: str,
+        *,
+        status: int | None = None,
+        title: str | None = None,
+        errors: tuple[FieldError, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.status = status
+        self.title = title
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+
+def answer_for(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Return the answer that `error` deserves; what nobody foresaw is a 500 and goes to the log."""
+    headers = error.headers if isinstance(error, ProblemError | HTTPException) else None
+    return respond(_problem_of(request, error), headers=headers)
+
+
+def respond(about: Problem, *, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    """Return `about` as a response, with `Retry-After` where the rules want it."""
+    status = about.status or 500
+    retry = {"retry-after": str(RETRY_AFTER_SECONDS)} if status in _RETRYABLE else {}
+    return Response(
+        content=about.render(),
+        status_code=status,
+        media_type=PROBLEM,
+        headers={"cache-control": "no-store", **retry, **(headers or {})},
+    )
+
+
+def raw_problem(status: int, detail: str) -> bytes:
+    """Return a whole HTTP response for a connection on which no request could be read; it is closed after."""
+    phrase = HTTPStatus(status).phrase
+    body = problem(_TYPES.get(status, ProblemType.BLANK), status, detail).render()
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
+        "cache-control: no-store\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+def _problem_of(request: Request[Any, Any, Any], error: Exception) -> Problem:
+    path = request.url.path
+    match error:
+        case ProblemError():
+            return problem(
+                error.kind,
+                error.status,
+                str(error),
+                title=error.title,
+                instance=path,
+                errors=error.errors,
+            )
+        case MalformedDocumentError():
+            return problem(ProblemType.INVALID_REQUEST, 400, str(error), instance=path)
+        case DocumentError():
+            errors = field_errors(error.problems)
+            return problem(ProblemType.SEMANTIC_ERROR, 422, str(error), instance=path, errors=errors)
+        case InvalidError():
+            errors = tuple(FieldError(field=fault.field, message=fault.message) for fault in error.faults)
+            return problem(ProblemType.SEMANTIC_ERROR, 422, error.detail, instance=path, errors=errors)
+        case ArchiveError() | IdentityError():
+            return problem(ProblemType.SEMANTIC_ERROR, 422, str(error), instance=path)
+        case NotFoundError():
+            return problem(ProblemType.BLANK, 404, str(error), instance=path)
+        case ConflictError():
+            return problem(ProblemType.BLANK, 409, str(error), instance=path)
+        case EnrollmentRefusedError():
+            return problem(ProblemType.BLANK, 403, str(error), instance=path)
+        case HTTPException():
+            return _framework_problem(error, path)
+        case OperationalError():
+            log.error("the database cannot be used: %s", error.orig)
+            return _retryable(503, "the server's database cannot be used just now", path)
+        case _:
+            log.error("%s %s failed", request.method, path, exc_info=error)
+            return _retryable(500, "the server failed; its log says why", path)
+
+
+def _framework_problem(error: HTTPException, path: str) -> Problem:
+    status = error.status_code
+    if status in _RETRYABLE:
+        return _retryable(status, error.detail, path)
+    detail = "there is nothing at this path" if status == 404 else error.detail
+    return problem(_TYPES.get(status, ProblemType.BLANK), status, detail, instance=path)
+
+
+def _retryable(status: int, detail: str, path: str) -> Problem:
+    return problem(ProblemType.BLANK, status, detail, instance=path, retry_after_seconds=RETRY_AFTER_SECONDS)

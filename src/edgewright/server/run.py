@@ -1,0 +1,257 @@
+"""One process, one event loop, two listeners: the device API and the web listener.
+
+Sockets are bound before anything is announced, so that a port in use is one clear line and nothing
+half-started. `run.json` and the line `ready` appear when both listeners answer.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import uvicorn
+import uvloop
+
+from edgewright.server import tls
+from edgewright.server.app import device_app, web_app
+from edgewright.server.context import ServerContext
+from edgewright.server.errors import SetupError
+from edgewright.server.identity.files import Identity, load_identity, renew
+from edgewright.server.settings import (
+    DataDirectory,
+    Listen,
+    ServerSettings,
+    load_settings,
+    url_of,
+    write_private,
+)
+from edgewright.server.store.database import Database
+from edgewright.server.store.migrate import migrate
+
+log = logging.getLogger(__name__)
+
+UPKEEP_EVERY = timedelta(hours=6)
+CONTACTS_EVERY = timedelta(seconds=15)
+SHUTDOWN_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """How devices and people reach the two listeners."""
+
+    device_url: str
+    web_url: str
+
+
+def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str | None) -> int:
+    """Serve until SIGTERM or SIGINT; the listen addresses given outrank `server.yaml`. Raises
+    `SetupError`."""
+    settings = load_settings(directory)
+    with (
+        only_server(directory),
+        _bound(Listen.parse(device_listen or settings.device_listen), "--device-listen") as device_socket,
+        _bound(Listen.parse(web_listen or settings.web_listen), "--web-listen") as web_socket,
+    ):
+        identity = load_identity(directory.identity, settings, now=datetime.now(UTC))
+        migrate(directory.database)
+        _allow_many_connections()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(directory, settings, identity, (device_socket, web_socket)))
+    return 0
+
+
+async def _serve(
+    directory: DataDirectory,
+    settings: ServerSettings,
+    identity: Identity,
+    sockets: tuple[socket.socket, socket.socket],
+) -> None:
+    addresses = _addresses(settings, *sockets)
+    async with Database(directory.database) as database:
+        context = ServerContext(
+            database=database,
+            settings=settings,
+            identity=identity,
+            device_url=addresses.device_url,
+            web_url=addresses.web_url,
+            registries=directory.registries,
+        )
+        contexts = (tls.device_context(identity), tls.web_context(identity))
+        check = tls.spiffe_peer(settings.trust_domain, settings.wfm_id)
+        device = _Listener(device_app(context), contexts[0], tls.device_connection(check))
+        web = _Listener(web_app(context), contexts[1], tls.Connection)
+        _stop_on_signals(device, web)
+        async with (
+            _upkeep(context, settings, contexts),
+            AsyncExitStack() as announced,
+            asyncio.TaskGroup() as serving,
+        ):
+            serving.create_task(device.serve([sockets[0]]))
+            serving.create_task(web.serve([sockets[1]]))
+            await asyncio.gather(device.listening.wait(), web.listening.wait())
+            announced.enter_context(_announced(directory, addresses))
+
+
+class _Listener(uvicorn.Server):
+    """A uvicorn server that leaves signals to its owner and says when it listens."""
+
+    def __init__(self, app: object, context: ssl.SSLContext, connection: type[tls.Connection]) -> None:
+        config = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http=connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=tls.IDLE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            ssl_context_factory=lambda _config, _default: context,
+        )
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _stop_on_signals(*listeners: _Listener) -> None:
+    def stop() -> None:
+        for listener in listeners:
+            listener.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+@asynccontextmanager
+async def _upkeep(
+    context: ServerContext, settings: ServerSettings, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> AsyncIterator[None]:
+    """Keep certificates fresh and write down last contacts while the block runs, and once more at its end."""
+
+    async def certificates() -> None:
+        while True:
+            await asyncio.sleep(UPKEEP_EVERY.total_seconds())
+            identity = context.identity
+            if renew(
+                identity.folder,
+                identity.authority,
+                identity.web_authority,
+                settings,
+                now=datetime.now(UTC),
+            ):
+                contexts[0].load_cert_chain(identity.wfm_certificate, identity.wfm_key)
+                contexts[1].load_cert_chain(identity.web_certificate, identity.web_key)
+                log.info("renewed the server's certificates")
+
+    async def contacts() -> None:
+        while True:
+            await asyncio.sleep(CONTACTS_EVERY.total_seconds())
+            await context.save_contacts()
+
+    tasks = [asyncio.create_task(certificates()), asyncio.create_task(contacts())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await context.save_contacts()
+
+
+@contextmanager
+def only_server(directory: DataDirectory) -> Iterator[None]:
+    """Refuse a second server on the same data: two would issue the same manifest versions."""
+    descriptor = os.open(directory.root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SetupError(
+            f"{directory.root}: another server is running on this directory"
+            f" (its process id is in {directory.run.name}); stop it first"
+        ) from error
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _bound(listen: Listen, option: str) -> Iterator[socket.socket]:
+    """Bind `listen`; raises `SetupError` naming the port and the way out."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        bound = socket.create_server((listen.host, listen.port), family=family, backlog=2048)
+    except PermissionError as error:
+        raise SetupError(
+            f"not allowed to listen on {listen}: ports below 1024 need root or CAP_NET_BIND_SERVICE;"
+            f" choose another with {option} HOST:PORT"
+        ) from error
+    except OSError as error:
+        raise SetupError(
+            f"cannot listen on {listen}: {error.strerror or error};"
+            f" stop what uses it or choose another with {option} HOST:PORT"
+        ) from error
+    with bound:
+        bound.setblocking(False)
+        yield bound
+
+
+def _addresses(settings: ServerSettings, device: socket.socket, web: socket.socket) -> Addresses:
+    host = settings.hosts[0]
+    return Addresses(
+        device_url=settings.device_url or url_of(host, device.getsockname()[1]),
+        web_url=settings.web_url or url_of(host, web.getsockname()[1]),
+    )
+
+
+@contextmanager
+def _announced(directory: DataDirectory, addresses: Addresses) -> Iterator[None]:
+    """Say where the server is, for people and programs, while the block runs."""
+    _update_operator_file(directory, addresses.web_url)
+    about = {"pid": os.getpid(), "device_url": addresses.device_url, "web_url": addresses.web_url}
+    write_private(directory.run, json.dumps(about).encode())
+    print(f"device API    {addresses.device_url}", flush=True)
+    print(f"web, operator {addresses.web_url}", flush=True)
+    print("ready", flush=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            directory.run.unlink()
+
+
+def _update_operator_file(directory: DataDirectory, web_url: str) -> None:
+    """Write the web listener's present URL into operator.json, which may have been moved away on purpose."""
+    try:
+        content = json.loads(directory.operator.read_bytes())
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise SetupError(f"{directory.operator}: {error}; delete it or put it back from a backup") from error
+    if content.get("url") != web_url:
+        write_private(directory.operator, json.dumps({**content, "url": web_url}, indent=2).encode())
+
+
+def _allow_many_connections() -> None:
+    """Raise the soft limit of open files to the hard one: every connected device is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,99 @@
+"""Clients: who is accepted, who was, and when each was last heard of (spec: ID-20)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from edgewright.server.store.rows import all_of, one_of
+from edgewright.server.store.tables import clients
+
+
+class ClientState(StrEnum):
+    """Whether the policy admits a client; a retired one may be accepted again."""
+
+    ACCEPTED = "accepted"
+    RETIRED = "retired"
+
+
+class Origin(StrEnum):
+    """Who issued the client's SVID: this server when it enrolled, or an authority of somebody else."""
+
+    ENROLLED = "enrolled"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """One line of the accepted-client policy."""
+
+    client_id: str
+    state: ClientState
+    origin: Origin
+    created: datetime
+    retired: datetime | None
+    key_digest: str | None
+    svid_expires: datetime | None
+    last_contact: datetime | None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the policy admits this client at all."""
+        return self.state == ClientState.ACCEPTED
+
+
+async def get(connection: AsyncConnection, client_id: str) -> Client | None:
+    """Return the client of that id."""
+    return await one_of(connection, Client, select(clients).where(clients.c.client_id == client_id))
+
+
+async def every(connection: AsyncConnection) -> list[Client]:
+    """Return all clients, retired ones as well, by id."""
+    return await all_of(connection, Client, select(clients).order_by(clients.c.client_id))
+
+
+async def accept(
+    connection: AsyncConnection,
+    client_id: str,
+    *,
+    origin: Origin,
+    key_digest: str | None,
+    svid_expires: datetime | None,
+    now: datetime,
+) -> None:
+    """Put a new client on the list, or a known one back on it, with the only key it may come with (None:
+    any)."""
+    values = {
+        "state": ClientState.ACCEPTED,
+        "origin": origin,
+        "retired": None,
+        "key_digest": key_digest,
+        "svid_expires": svid_expires,
+    }
+    updated = await connection.execute(
+        clients.update().where(clients.c.client_id == client_id).values(**values)
+    )
+    if updated.rowcount == 0:
+        await connection.execute(clients.insert().values(client_id=client_id, created=now, **values))
+
+
+async def retire(connection: AsyncConnection, client_id: str, *, now: datetime) -> None:
+    """Take a client off the list; what is known of it stays."""
+    await connection.execute(
+        clients.update()
+        .where(clients.c.client_id == client_id)
+        .values(state=ClientState.RETIRED, retired=now)
+    )
+
+
+async def save_contacts(connection: AsyncConnection, contacts: Mapping[str, datetime]) -> None:
+    """Write down when each client (by id) was last heard of."""
+    await connection.execute(
+        clients.update()
+        .where(clients.c.client_id == bindparam("client"))
+        .values(last_contact=bindparam("moment")),
+        [{"client": client_id, "moment": moment} for client_id, moment in contacts.items()],
+    )

@@ -1,0 +1,82 @@
+"""Connections and transactions. SQLite: write-ahead log, foreign keys on, every commit on the disk.
+
+A manifest version that was served and then forgotten by a power cut would lock its client out (spec: DS-12,
+OP-16), so `synchronous` is FULL.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+BUSY_SECONDS = 10
+
+
+class Database:
+    """Opens transactions on one SQLite file. Use it as an asynchronous context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = _engine(path)
+        self._writing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that sees one state of the database and changes nothing."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that is committed as a whole, or not at all if the block raises.
+
+        There is one at a time: SQLite has one writer, and waiting here is cheaper than waiting there.
+        """
+        async with self._writing, self._engine.execution_options(writes=True).begin() as connection:
+            yield connection
+
+
+def _engine(path: Path) -> AsyncEngine:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # Transactions begin in `begin` below, not where the driver guesses.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for statement in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+            cursor.execute(f"PRAGMA {statement}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def schema_version(path: Path) -> str | None:
+    """Return the migration the database stands at, None for an empty or missing one."""
+    if not path.exists():
+        return None
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    finally:
+        connection.close()
+    return None if row is None else str(row[0])

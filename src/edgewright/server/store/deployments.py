@@ -1,0 +1,153 @@
+"""Deployments and the reports about them. Deleted ones stay: their devices still report the removal."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from edgewright.server.store.rows import all_of, one_of
+from edgewright.server.store.tables import deployments, documents, statuses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRecord:
+    """One application for one device; `parameters` is the operator's choice as JSON, `changed_version` is
+    ST-25's T."""
+
+    id: str
+    client_id: str
+    device_id: str
+    application_id: str
+    version: str
+    profile_id: str
+    name: str
+    parameters: str
+    digest: str
+    changed_version: int
+    position: int
+    created: datetime
+    changed: datetime
+    deleted: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRecord:
+    """One report as it was received."""
+
+    id: int
+    deployment_id: str
+    received: datetime
+    state: str
+    adopted_version: int
+    body: bytes
+
+
+async def get(connection: AsyncConnection, deployment_id: str) -> DeploymentRecord | None:
+    """Return one deployment, deleted ones as well."""
+    return await one_of(
+        connection, DeploymentRecord, select(deployments).where(deployments.c.id == deployment_id)
+    )
+
+
+async def every(connection: AsyncConnection, *, client_id: str | None = None) -> list[DeploymentRecord]:
+    """Return all deployments, or those of one client, in the order they were created, deleted ones as
+    well."""
+    query = select(deployments).order_by(deployments.c.position)
+    if client_id is not None:
+        query = query.where(deployments.c.client_id == client_id)
+    return await all_of(connection, DeploymentRecord, query)
+
+
+async def using_package(connection: AsyncConnection, application_id: str, version: str) -> list[str]:
+    """Return the ids of the deployments that want this version of an application now."""
+    query = select(deployments.c.id).where(
+        deployments.c.application_id == application_id,
+        deployments.c.version == version,
+        deployments.c.deleted.is_(None),
+    )
+    return list((await connection.scalars(query)).all())
+
+
+async def next_position(connection: AsyncConnection) -> int:
+    """Return a number greater than every deployment's position; it keeps the order of creation."""
+    highest = await connection.scalar(select(func.max(deployments.c.position)))
+    return int(highest or 0) + 1
+
+
+async def add(connection: AsyncConnection, deployment: DeploymentRecord) -> None:
+    """Keep a new deployment."""
+    await connection.execute(deployments.insert().values(**_columns(deployment)))
+
+
+async def save(connection: AsyncConnection, deployment: DeploymentRecord) -> None:
+    """Replace what is known of a deployment."""
+    await connection.execute(
+        deployments.update().where(deployments.c.id == deployment.id).values(**_columns(deployment))
+    )
+
+
+async def current_document(connection: AsyncConnection, deployment: DeploymentRecord) -> bytes | None:
+    """Return the document the deployment's device is to have, None once a removed one was cleared away."""
+    found: bytes | None = await connection.scalar(
+        select(documents.c.body).where(
+            documents.c.deployment_id == deployment.id, documents.c.digest == deployment.digest
+        )
+    )
+    return found
+
+
+async def add_status(
+    connection: AsyncConnection,
+    *,
+    deployment_id: str,
+    received: datetime,
+    state: str,
+    adopted_version: int,
+    body: bytes,
+    keep: int,
+) -> None:
+    """Append a report; the oldest beyond `keep` are forgotten."""
+    await connection.execute(
+        statuses.insert().values(
+            deployment_id=deployment_id,
+            received=received,
+            state=state,
+            adopted_version=adopted_version,
+            body=body,
+        )
+    )
+    of_deployment = statuses.c.deployment_id == deployment_id
+    oldest_kept = (
+        select(statuses.c.id).where(of_deployment).order_by(statuses.c.id.desc()).offset(keep).limit(1)
+    )
+    await connection.execute(
+        delete(statuses).where(of_deployment, statuses.c.id <= oldest_kept.scalar_subquery())
+    )
+
+
+async def last_status(connection: AsyncConnection, deployment_id: str) -> StatusRecord | None:
+    """Return the newest report about a deployment."""
+    query = _statuses(deployment_id).order_by(statuses.c.id.desc()).limit(1)
+    return await one_of(connection, StatusRecord, query)
+
+
+async def last_statuses(connection: AsyncConnection) -> dict[str, StatusRecord]:
+    """Return the newest report of every deployment, by its id."""
+    newest = select(func.max(statuses.c.id)).group_by(statuses.c.deployment_id)
+    found = await all_of(connection, StatusRecord, select(statuses).where(statuses.c.id.in_(newest)))
+    return {status.deployment_id: status for status in found}
+
+
+async def history(connection: AsyncConnection, deployment_id: str) -> list[StatusRecord]:
+    """Return every report about a deployment, in the order received."""
+    return await all_of(connection, StatusRecord, _statuses(deployment_id).order_by(statuses.c.id))
+
+
+def _statuses(deployment_id: str) -> Select[Any]:
+    return select(statuses).where(statuses.c.deployment_id == deployment_id)
+
+
+def _columns(deployment: DeploymentRecord) -> dict[str, object]:
+    return {column.name: getattr(deployment, column.name) for column in deployments.columns}

@@ -1,0 +1,70 @@
+"""Capabilities as devices reported them, each record within one client (spec: API-8)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from edgewright.server.store.rows import all_of, one_of
+from edgewright.server.store.tables import devices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One device of a client; `document` are the bytes it sent last."""
+
+    client_id: str
+    device_id: str
+    document: bytes
+    created: datetime
+    updated: datetime
+
+
+async def get(connection: AsyncConnection, client_id: str, device_id: str) -> Device | None:
+    """Return one record."""
+    return await one_of(
+        connection,
+        Device,
+        select(devices).where(devices.c.client_id == client_id, devices.c.device_id == device_id),
+    )
+
+
+async def every(connection: AsyncConnection) -> list[Device]:
+    """Return all records of all clients, by client and device id."""
+    return await all_of(
+        connection, Device, select(devices).order_by(devices.c.client_id, devices.c.device_id)
+    )
+
+
+async def of_client(connection: AsyncConnection, client_id: str) -> list[Device]:
+    """Return all records of one client, by device id."""
+    query = select(devices).where(devices.c.client_id == client_id).order_by(devices.c.device_id)
+    return await all_of(connection, Device, query)
+
+
+async def put(
+    connection: AsyncConnection, client_id: str, device_id: str, document: bytes, *, now: datetime
+) -> bool:
+    """Keep a report; return whether it is the first of this device."""
+    updated = await connection.execute(
+        devices.update()
+        .where(devices.c.client_id == client_id, devices.c.device_id == device_id)
+        .values(document=document, updated=now)
+    )
+    if updated.rowcount:
+        return False
+    await connection.execute(
+        devices.insert().values(
+            client_id=client_id, device_id=device_id, document=document, created=now, updated=now
+        )
+    )
+    return True
+
+
+async def remove(connection: AsyncConnection, client_id: str, device_ids: Sequence[str]) -> None:
+    """Forget these records."""
+    await connection.execute(
+        delete(devices).where(devices.c.client_id == client_id, devices.c.device_id.in_(device_ids))
+    )

@@ -1,0 +1,208 @@
+"""The two listeners' TLS, and the connections on them.
+
+The device listener lets nobody in who does not present a client SVID of this very fleet manager: the
+handshake demands a certificate of the trust domain, and a connection whose leaf is another shape of
+identity is closed before a byte of it is read (spec: API-5, ID-11, SVID-12). What was proven travels to the
+application as the ASGI TLS extension.
+
+Connections end by themselves: idle ones, ones whose request head does not arrive, ones that grew old, and
+ones whose certificate has expired meanwhile (spec: TLS-11, ID-14). There are no session tickets (spec:
+TLS-12).
+"""
+
+import logging
+import ssl
+import time
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from edgewright.protocol.digests import digest_of
+from edgewright.protocol.errors import EdgewrightError, IdentityError
+from edgewright.protocol.spiffe import parse_client
+from edgewright.protocol.svid import Leaf, check_leaf
+from edgewright.server.identity.files import Identity
+from edgewright.server.problems import raw_problem
+
+log = logging.getLogger(__name__)
+
+HEAD_SECONDS = 15.0
+IDLE_SECONDS = 600
+MAX_AGE_SECONDS = 6 * 3600.0
+MAX_HEAD_BYTES = 32 * 1024
+
+CheckPeer = Callable[[bytes], tuple[str, Leaf]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who the TLS layer proved to be at the other end (spec: API-6); `key_digest` is over the DER public
+    key."""
+
+    client_id: str
+    key_digest: str
+
+
+def device_context(identity: Identity) -> ssl.SSLContext:
+    """Present the fleet manager's SVID and demand one in return, TLS 1.3 only (spec: TLS-1, TLS-3, TLS-4).
+
+    Every anchor counts by itself, also one that another authority signed.
+    """
+    context = _server_context(str(identity.wfm_certificate), str(identity.wfm_key))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=identity.anchors_pem)
+    return context
+
+
+def web_context(identity: Identity) -> ssl.SSLContext:
+    """Present the web certificate; nothing is asked of who connects."""
+    return _server_context(str(identity.web_certificate), str(identity.web_key))
+
+
+def check_client(der: bytes, *, trust_domain: str, wfm: str) -> tuple[str, Leaf]:
+    """Return the client id and the facts of a leaf that is a client SVID of fleet manager `wfm`.
+
+    Raises `IdentityError` for every other shape, in the order of the specification (spec: SVID-12, ID-11).
+    """
+    spiffe_id, leaf = check_leaf(der, trust_domain=trust_domain)
+    named_wfm, client = parse_client(spiffe_id)
+    if named_wfm != wfm:
+        raise IdentityError(f"{spiffe_id}: a client of another fleet manager than '{wfm}'")
+    return client, leaf
+
+
+class Connection(HttpToolsProtocol):
+    """An HTTP/1.1 connection whose head has to arrive in time and in size; malformed ones get a problem
+    body."""
+
+    _head_timer: TimerHandle | None = None
+    _age_timer: TimerHandle | None = None
+    _in_head = True
+    _head_bytes = 0
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch_head()
+        self._age_timer = self.loop.call_later(self.lifetime(), self.shutdown)
+
+    def lifetime(self) -> float:
+        """Return how many seconds this connection may stay in use from now."""
+        return MAX_AGE_SECONDS
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._head_timer, self._age_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.parser is None or self.transport.is_closing():
+            return
+        super().data_received(data)
+        if not self._in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, "the request line and headers are longer than 32 KiB")
+        self._watch_head()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's name
+        self._refuse(400, "not an HTTP/1.1 request")
+
+    def _watch_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_overdue)
+
+    def _head_overdue(self) -> None:
+        self._head_timer = None
+        self.transport.close()
+
+    def _refuse(self, status: int, detail: str) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(raw_problem(status, detail))
+            self.transport.close()
+
+
+def device_connection(check_peer: CheckPeer) -> type[Connection]:
+    """Return the connection class of the device listener, which admits whom `check_peer` accepts."""
+
+    class DeviceConnection(Connection):
+        _leaf: Leaf
+
+        def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+            der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            try:
+                client, self._leaf = check_peer(der)
+            except EdgewrightError as error:
+                log.warning("refused a connection from %s: %s", _address(transport), error)
+                self.transport = transport
+                self.parser = None  # type: ignore[assignment]
+                transport.abort()
+                return
+            super().connection_made(transport)
+            caller = Caller(client, digest_of(self._leaf.public_key_info))
+            self.app = _identified(self.app, caller)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self.parser is not None:
+                super().connection_lost(exc)
+
+        def lifetime(self) -> float:
+            return max(0.0, min(MAX_AGE_SECONDS, self._leaf.not_after - time.time()))
+
+    return DeviceConnection
+
+
+def caller_of(scope: Any) -> Caller:
+    """Return who makes the request of this ASGI scope."""
+    caller: Caller = scope["extensions"]["tls"]["caller"]
+    return caller
+
+
+def spiffe_peer(trust_domain: str, wfm: str) -> CheckPeer:
+    """Return a `check_client` for one fleet manager."""
+
+    def check(der: bytes) -> tuple[str, Leaf]:
+        return check_client(der, trust_domain=trust_domain, wfm=wfm)
+
+    return check
+
+
+def _identified(app: Any, caller: Caller) -> Any:
+    """Wrap `app` so that every request of one connection carries who is at its other end."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        scope.setdefault("extensions", {})["tls"] = {"caller": caller}
+        await app(scope, receive, send)
+
+    return call
+
+
+def _address(transport: Transport) -> str:
+    peer = transport.get_extra_info("peername")
+    return f"{peer[0]}:{peer[1]}" if peer else "an unknown address"
+
+
+def _server_context(certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(certificate, key)
+    return context
