@@ -130,10 +130,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _is_deeper_than(limit: int, value: Any) -> bool:
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         collections = [each for each in level if isinstance(each, dict | list)]
         level = [item for each in collections for item in (each.values() if isinstance(each, dict) else each)]
-    return bool(level)
+    return any(isinstance(each, dict | list) for each in level)
 
 
 def _bounded(text: str) -> int:
@@ -170,7 +170,7 @@ def _at_places(
     """Return `value` with every object at one of `places` changed; untouched parts are shared."""
     if not places:
         return value
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         inner = tuple(place[1:] for place in places if place[:1] == ("*",))
         return [_at_places(item, inner, change) for item in value]
     if not isinstance(value, dict):
@@ -197,32 +197,47 @@ _MISSING = re.compile(r"Object missing required field `(.+)`\Z")
 
 
 def _raise_exact(cls: type[Document], plain: Any, error: msgspec.ValidationError, source: str) -> NoReturn:
-    """Turn msgspec's error into ours, with the keys its paths leave out (`[...]`) filled in."""
+    """Turn msgspec's error into ours, with the names its paths leave out (`[...]`) filled in."""
     message, _, place = str(error).partition(" - at ")
-    path = place.removeprefix("`key` in ").strip("`") or "$"
-    while "[...]" in path:
-        path, plain = _name_key(cls, plain, path)
+    path = _exact_path(cls, plain, str(error), place.removeprefix("`key` in ").strip("`") or "$")
     if missing := _MISSING.match(message):
-        path, message = f"{path}.{missing[1]}", "is required"
+        path, message = member(path, missing[1]), "is required"
     raise DocumentError(message.replace("`", ""), source=source, path=path)
 
 
-def _name_key(cls: type[Document], plain: Any, path: str) -> tuple[str, Any]:
-    """Find what the first `[...]` of `path` stands for, keeping one member after another."""
-    before, after = path.split("[...]", 1)
-    names = re.findall(r"\[\d+\]|[^.\[\]$]+", before)
-    steps = [int(name[1:-1]) if name[0] == "[" else name for name in names]
-    mapping = plain
-    for step in steps:
-        mapping = mapping[step]
-    for key, value in mapping.items():
-        alone = _replaced(plain, steps, {key: value})
+def _exact_path(cls: type[Document], plain: Any, error: str, place: str) -> str:
+    """Return `place` with every `[...]` replaced by the member that causes `error`."""
+    first, *others = place.split("[...]")
+    path, steps = first, _steps(first)
+    for part in others:
+        name = _culprit(cls, plain, steps, error)
+        plain = _replaced(plain, steps, {name: _at(plain, steps)[name]})
+        path = member(path, name) + part
+        steps += [name, *_steps(part)]
+    return path
+
+
+def _steps(path: str) -> list[int | str]:
+    names = re.findall(r"\[\d+\]|[^.\[\]$]+", path)
+    return [int(name[1:-1]) if name[0] == "[" else name for name in names]
+
+
+def _culprit(cls: type[Document], plain: Any, steps: list[int | str], error: str) -> str:
+    """Return the member of the object at `steps` that alone gives the same error."""
+    names: list[str] = list(_at(plain, steps))
+    for name in names:
         try:
-            msgspec.convert(alone, cls)
-        except msgspec.ValidationError as error:
-            if path in str(error):
-                return member(before, key) + after, _replaced(plain, steps, {key: value})
-    return f"{before}{after}", plain
+            msgspec.convert(_replaced(plain, steps, {name: _at(plain, steps)[name]}), cls)
+        except msgspec.ValidationError as again:
+            if str(again) == error:
+                return name
+    return names[0]
+
+
+def _at(value: Any, steps: list[int | str]) -> Any:
+    for step in steps:
+        value = value[step]
+    return value
 
 
 def _replaced(value: Any, steps: list[int | str], new: Any) -> Any:

@@ -148,7 +148,9 @@ class _Builder:
 
     def _scalar(self, event: Any) -> Any:
         text: str = event.value
-        if event.tag in {None, "!"}:
+        if event.tag == "!":
+            return text
+        if event.tag is None:
             return self._resolve(event, text) if event.implicit[0] else text
         kind = event.tag.removeprefix(_TAG)
         if kind == "str":
