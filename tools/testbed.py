@@ -100,11 +100,12 @@ def _join_docker_group() -> None:
         return
     if subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode != 0:
         return
-    as_root = ["sudo", "-n", "--preserve-env"]
-    as_member = [*as_root, "-u", f"#{os.getuid()}", "-g", f"#{socket.stat().st_gid}"]
+    groups = ",".join(str(group) for group in {*os.getgroups(), socket.stat().st_gid})
+    as_member = ["setpriv", f"--reuid={os.getuid()}", f"--regid={os.getgid()}", f"--groups={groups}"]
     # sudo replaces the path, and some set-ups the home.
     kept = ["env", *(f"{name}={os.environ[name]}" for name in ("PATH", "HOME") if name in os.environ)]
-    os.execvp("sudo", [*as_root, *as_member, *kept, f"{REGROUPED}=yes", sys.executable, *sys.argv])
+    command = ["sudo", "-n", "--preserve-env", *as_member, *kept, f"{REGROUPED}=yes", sys.executable]
+    os.execvp("sudo", [*command, *sys.argv])
 
 
 class _Interruptions:
