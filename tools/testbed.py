@@ -102,8 +102,8 @@ def _join_docker_group() -> None:
         return
     groups = ",".join(str(group) for group in {*os.getgroups(), socket.stat().st_gid})
     as_member = ["setpriv", f"--reuid={os.getuid()}", f"--regid={os.getgid()}", f"--groups={groups}"]
-    # sudo replaces the path, and some set-ups the home.
-    kept = ["env", *(f"{name}={os.environ[name]}" for name in ("PATH", "HOME") if name in os.environ)]
+    replaced_by_sudo = ("PATH", "HOME", "USER", "LOGNAME")
+    kept = ["env", *(f"{name}={os.environ[name]}" for name in replaced_by_sudo if name in os.environ)]
     command = ["sudo", "-n", "--preserve-env", *as_member, *kept, f"{REGROUPED}=yes", sys.executable]
     os.execvp("sudo", [*command, *sys.argv])
 

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -189,7 +189,9 @@ def _secured_registry(
 @contextmanager
 def _own_directory() -> Iterator[Path]:
     ROOT.mkdir(mode=0o700, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="t", dir=ROOT))
+    # Letters and digits only: the name is also containerd's namespace.
+    directory = ROOT / f"t{uuid.uuid4().hex[:8]}"
+    directory.mkdir(mode=0o700)
     with _locked(directory):
         try:
             yield directory
