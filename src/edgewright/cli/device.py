@@ -1,0 +1,152 @@
+"""`edgewright device`: what the fleet manager knows of its devices."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from edgewright.cli.arguments import command, commands, run_command
+from edgewright.cli.operator import add_operator_options, connect, read
+from edgewright.cli.output import ago, print_facts, print_table, print_value
+
+if TYPE_CHECKING:
+    from edgewright.cli.operator_client import Operator
+    from edgewright.cli.views import DeviceDetailView, DeviceView
+
+HELP = "Devices: what they are, what runs on them, and who is let in."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the commands about devices."""
+    group = commands(parser)
+    add_operator_options(command(group, "list", _list, summary="list the devices"))
+    for name, action, summary, more in (
+        ("show", _show, "show a device: what it is and what runs there", ""),
+        (
+            "accept",
+            _accept,
+            "let in a device with a certificate of another authority",
+            "For a device that was given its identity files by somebody else's authority\n"
+            "which this fleet manager trusts; devices enrolled by token need no accepting.",
+        ),
+        (
+            "retire",
+            _retire,
+            "do not let a device in any more",
+            "Acts on the device's next request. What runs there goes on running.",
+        ),
+    ):
+        parser = command(group, name, action, summary=summary, more=more)
+        what = "the client id" if name == "accept" else "the device's name, or how it begins"
+        parser.add_argument("device", metavar="DEVICE", help=what)
+        add_operator_options(parser)
+
+
+run = run_command
+
+
+def find_device(operator: Operator, given: str) -> str:
+    """Return the client id that `given` is, or is the beginning of; raises UsageError."""
+    from edgewright.cli.operator_client import choose
+    from edgewright.cli.views import DeviceView
+
+    known = read(operator.get("/devices"), list[DeviceView])
+    return choose(given, [device.client_id for device in known], kind="device")
+
+
+def _list(args: argparse.Namespace) -> int:
+    from edgewright.cli.views import DeviceView
+
+    answer = connect(args).get("/devices")
+    if args.output != "table":
+        print_value(answer, args.output)
+        return 0
+    now = datetime.now(UTC)
+    rows = [_row(device, now) for device in read(answer, list[DeviceView])]
+    empty = "No devices yet; 'edgewright enrollment create NAME' invites one."
+    print_table(["device", "state", "last contact", "deployments"], rows, empty=empty)
+    return 0
+
+
+def _row(device: DeviceView, now: datetime) -> tuple[str, ...]:
+    counted = ", ".join(f"{count} {state}" for state, count in device.deployments.items() if count)
+    return device.client_id, device.state, ago(device.last_contact, now), counted or "none"
+
+
+def _show(args: argparse.Namespace) -> int:
+    from edgewright.cli.operator_client import segment
+    from edgewright.cli.views import DeviceDetailView
+
+    operator = connect(args)
+    answer = operator.get(f"/devices/{segment(find_device(operator, args.device))}")
+    if args.output != "table":
+        print_value(answer, args.output)
+        return 0
+    _print_device(read(answer, DeviceDetailView), datetime.now(UTC))
+    return 0
+
+
+def _print_device(device: DeviceDetailView, now: datetime) -> None:
+    from edgewright.cli.deployment_tables import COLUMNS, deployment_rows
+
+    print_facts(
+        [
+            ("device", device.client_id),
+            ("state", device.state),
+            ("last contact", ago(device.last_contact, now)),
+            ("certificate", f"until {device.svid_expires}" if device.svid_expires else ""),
+        ]
+    )
+    for entry in device.devices:
+        print()
+        print_facts([("device id", entry.device_id), *_capabilities(entry.capabilities)])
+    print()
+    empty = "Nothing is deployed here; 'edgewright deployment create APP --device D' does that."
+    print_table(COLUMNS, deployment_rows(device.deployments, now), empty=empty)
+
+
+def _capabilities(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the facts of a capability file that a person looks for (spec: 7.2)."""
+    properties = document.get("properties", document)
+    if not isinstance(properties, dict):
+        return []
+    cpus = properties.get("cpus") or []
+    profiles = properties.get("supportedDeploymentTypes") or []
+    maker = " ".join(str(properties[key]) for key in ("vendor", "modelNumber") if properties.get(key))
+    return [
+        ("made by", maker),
+        ("processor", ", ".join(_cpu(cpu) for cpu in cpus if isinstance(cpu, dict))),
+        ("memory", str(properties.get("memory", ""))),
+        ("storage", str(properties.get("storage", ""))),
+        ("can run", ", ".join(map(str, profiles))),
+    ]
+
+
+def _cpu(cpu: Mapping[str, Any]) -> str:
+    return f"{cpu.get('cores', '?')} cores {cpu.get('architecture', '')}".strip()
+
+
+def _accept(args: argparse.Namespace) -> int:
+    from edgewright.cli.operator_client import segment
+
+    answer = connect(args).post(f"/devices/{segment(args.device)}/accept", {})
+    return _told(args, answer, f"{args.device} is let in")
+
+
+def _retire(args: argparse.Namespace) -> int:
+    from edgewright.cli.operator_client import segment
+
+    operator = connect(args)
+    device = find_device(operator, args.device)
+    answer = operator.delete(f"/devices/{segment(device)}")
+    return _told(args, answer, f"{device} is not let in any more")
+
+
+def _told(args: argparse.Namespace, answer: object, sentence: str) -> int:
+    if args.output == "table":
+        print(sentence)
+    else:
+        print_value(answer, args.output)
+    return 0

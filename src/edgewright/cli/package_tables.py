@@ -1,0 +1,64 @@
+"""How one package is shown to a person: what it is, how it can run, what can be set."""
+
+from __future__ import annotations
+
+from edgewright.cli.output import print_facts, print_table
+from edgewright.cli.views import PackageView
+from edgewright.protocol.description import ApplicationDescription, Setting
+from edgewright.protocol.values import Schema, value_text
+
+
+def print_package(package: PackageView) -> None:
+    """Print the package, its profiles and its parameters."""
+    source = f"package {package.id} {package.version}"
+    description = ApplicationDescription.from_plain(package.description, source=source)
+    print_facts(
+        [
+            ("package", f"{package.id} {package.version}"),
+            ("name", package.name),
+            ("about", description.metadata.description or ""),
+            ("by", ", ".join(one.name for one in description.metadata.catalog.organization)),
+            ("from", package.source),
+        ]
+    )
+    for profile in description.deployment_profiles:
+        print(f"\nprofile {profile.id} ({profile.type})")
+        for component in profile.components:
+            properties = component.properties
+            print(f"  {component.name}  {properties.repository}:{properties.revision}")
+    if description.parameters:
+        print()
+        print_table(["parameter", "default", "rules", "what it is"], parameter_rows(description), empty="")
+
+
+def parameter_rows(description: ApplicationDescription) -> list[tuple[str, str, str, str]]:
+    """Return (name, default, rules, meaning) of every parameter, in the order of the description."""
+    rows = []
+    for name, parameter in description.parameters.items():
+        default = "" if parameter.value is None else value_text(parameter.value)
+        rules = "; ".join(_rules(schema) for schema in description.schemas(name))
+        setting = _setting(description, name)
+        meaning = "" if setting is None else setting.description or setting.name
+        fixed = setting is not None and setting.immutable
+        rows.append((name, default, rules, f"{meaning} (fixed once installed)" if fixed else meaning))
+    return rows
+
+
+def _setting(description: ApplicationDescription, parameter: str) -> Setting | None:
+    sections = description.configuration.sections if description.configuration else ()
+    settings = (setting for section in sections for setting in section.settings)
+    return next((setting for setting in settings if setting.parameter == parameter), None)
+
+
+def _rules(schema: Schema) -> str:
+    """Return in few words what a value has to be."""
+    if schema.options:
+        return " | ".join(value_text(option) for option in schema.options)
+    text = schema.data_type.value
+    for low, high, unit in (
+        (schema.min_value, schema.max_value, ""),
+        (schema.min_length, schema.max_length, " characters"),
+    ):
+        if low is not None or high is not None:
+            text += f", {'' if low is None else low} to {'any' if high is None else high}{unit}"
+    return text + (", may be empty" if schema.allow_empty else "")
