@@ -82,14 +82,31 @@ class ComponentError(EdgewrightError):
     code = "runtime.failed"
 
     def __init__(self, message: str, *, component: str = "") -> None:
-        super().__init__(f"component {component}: {message}" if component else message)
+        super().__init__(message)
         self.component = component
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"component {self.component}: {message}" if self.component else message
 
 
 class FetchError(ComponentError):
     """Something the component needs could not be brought here; nothing that runs was touched."""
 
     code = "fetch.failed"
+    retryable = True
+
+
+class FetchedWrongError(FetchError):
+    """What was fetched is not what its digest names; nothing of it was used (spec: CMP-11)."""
+
+    code = "fetch.digest-mismatch"
+
+
+class StorageError(ComponentError):
+    """This device's own disk refused; the message names the file and why."""
+
+    code = "storage.failed"
     retryable = True
 
 

@@ -1,0 +1,390 @@
+"""Runs Compose components: the Compose v2 program starts them, the engine's socket tells how they do.
+
+What is ours carries our labels; nothing else on the engine is looked at or touched. Beside the engine's own
+state there is one note per component (in the runtime's directory), written after everything was started:
+which revision that was, and which containers made it up. Containers the note does not know belong to no
+revision, so an apply that was killed half-way is seen as what it is, and applied again.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from edgewright.agent.runtimes import (
+    ApplyError,
+    ApplyTimeoutError,
+    Component,
+    ComponentError,
+    EngineError,
+    Health,
+    ObservedComponent,
+    StorageError,
+)
+from edgewright.agent.runtimes.compose_fetch import Fetched, Fetcher, load_fetched
+from edgewright.agent.runtimes.compose_health import (
+    SERVICE_LABEL,
+    component_health,
+    describe,
+    trouble,
+    waiting_for,
+)
+from edgewright.agent.runtimes.compose_program import ComposeProgram, Finished, ProgramTimeoutError
+from edgewright.agent.runtimes.compose_project import (
+    COMPONENT_LABEL,
+    DEPLOYMENT_LABEL,
+    OWNER_LABEL,
+    project_name,
+)
+from edgewright.agent.runtimes.compose_removal import remove_project
+from edgewright.agent.runtimes.engine import Container, Engine
+from edgewright.agent.runtimes.files import remove_tree, write_whole
+from edgewright.agent.runtimes.health_ticker import HealthTicker, needs_ticker
+from edgewright.net.registries import Registries
+
+PROJECT_LABEL = "com.docker.compose.project"
+
+DEFAULT_TIMEOUT = timedelta(minutes=10)
+SETTLE_SECONDS = 1.5
+POLL_SECONDS = 0.2
+LOCK_SECONDS = 60.0
+LOG_LINES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What was started last for one component; `ended`: the services that had ended well when verified."""
+
+    deployment_id: str
+    name: str
+    revision: str
+    inputs: str
+    directory: str
+    services: Mapping[str, int]
+    containers: tuple[str, ...]
+    ended: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Start:
+    """An apply of this process: when its time is over (monotonic), and how often what restarted before it."""
+
+    deadline: float
+    restarts: Mapping[str, int] = field(default_factory=dict)
+
+
+class ComposeRuntime:
+    """The `Runtime` of the compose profile.
+
+    `directory` holds the notes and locks, one small file each per component. `owner` tells the agents apart
+    that share one engine, and has to stay the same for as long as anything runs.
+    """
+
+    profile = "compose"
+
+    def __init__(
+        self,
+        engine: Engine,
+        program: ComposeProgram,
+        *,
+        directory: str,
+        owner: str,
+        registries: Registries | None = None,
+        settle_seconds: float = SETTLE_SECONDS,
+    ) -> None:
+        self._engine = engine
+        self._program = program
+        self._directory = directory
+        self._owner = owner
+        self._settle_seconds = settle_seconds
+        self._starts: dict[tuple[str, str], _Start] = {}
+        self._fetcher = Fetcher(engine, program, registries or Registries(), owner=owner)
+
+    # --- the protocol -------------------------------------------------------------------------------
+
+    def observe(self) -> Mapping[tuple[str, str], ObservedComponent]:
+        """Return every component of ours of which a container, network, volume or note is left."""
+        ours = f"{OWNER_LABEL}={self._owner}"
+        self._run_health_checks(ours)
+        containers: dict[tuple[str, str], list[Container]] = {}
+        for container in self._engine.containers([ours]):
+            containers.setdefault(_key(container.labels), []).append(container)
+        leftovers = [*self._engine.networks([ours]), *self._engine.volumes([ours])]
+        notes = {(note.deployment_id, note.name): note for note in self._notes()}
+        keys = {*containers, *notes, *(_key(left.get("Labels") or {}) for left in leftovers)}
+        return {key: _observed(key, containers.get(key, []), notes.get(key)) for key in sorted(keys)}
+
+    def fetch(self, component: Component) -> None:
+        """Pull the component's archive, resolve it, and pull its images; nothing of it is started."""
+        with _naming(component.name):
+            self._fetcher.fetch(component)
+
+    def apply(self, component: Component) -> None:
+        """Start the component unless exactly this already runs; see `Runtime.apply`."""
+        with _naming(component.name):
+            fetched = load_fetched(component)
+            if fetched is None:
+                raise ApplyError("its files are not on this device; it has to be fetched first")
+            limit = (component.timeout or DEFAULT_TIMEOUT).total_seconds()
+            start = self._starts[component.key] = _Start(time.monotonic() + limit)
+            with self._locked() as lock:
+                if self._is_in_place(component, fetched):
+                    self._write_note(component, fetched)
+                    return
+                start.restarts = {found.id: found.restart_count for found in self._containers(component)}
+                self._up(component, start, lock)
+                self._write_note(component, fetched)
+
+    def verify(self, component: Component) -> None:
+        """Wait until every container runs, is healthy if it can tell, and stays so for a moment."""
+        with _naming(component.name):
+            start = self._starts.get(component.key)
+            if start is None:
+                limit = (component.timeout or DEFAULT_TIMEOUT).total_seconds()
+                restarts = {found.id: found.restart_count for found in self._containers(component)}
+                start = self._starts[component.key] = _Start(time.monotonic() + limit, restarts)
+            note = self._note(component.key)
+            with self._ticking(project_name(*component.key)):
+                containers = self._wait_until_up(component, start, note.services if note else {})
+            if note is not None:
+                over = [found for found in containers if found.state != "running"]
+                ended = sorted({found.labels.get(SERVICE_LABEL, "") for found in over})
+                self._save_note(replace(note, ended=tuple(ended)))
+
+    def remove(self, deployment_id: str, name: str, directory: str | None = None) -> None:
+        """Remove containers, networks, volumes with their content, the note and `directory`."""
+        project = project_name(deployment_id, name)
+        with _naming(name), self._locked():
+            remove_project(self._engine, self._labels(project), name_prefix=f"{project}-")
+            self._starts.pop((deployment_id, name), None)
+            if directory is not None:
+                remove_tree(directory)
+            with suppress(FileNotFoundError):
+                os.unlink(self._path(project))
+
+    def close(self) -> None:
+        """Close the connections to engine and registries."""
+        self._fetcher.close()
+        self._engine.close()
+
+    # --- starting -----------------------------------------------------------------------------------
+
+    def _is_in_place(self, component: Component, fetched: Fetched) -> bool:
+        """Tell whether `up` would change nothing: it would still run services again that have ended."""
+        note = self._note(component.key)
+        if note is None or note.inputs != fetched.inputs:
+            return False
+        if note.directory != component.directory and fetched.uses_directory:
+            return False
+        return _observed(component.key, self._containers(component), note).health is Health.RUNNING
+
+    def _up(self, component: Component, start: _Start, lock: int) -> None:
+        project = project_name(*component.key)
+        arguments = [
+            f"--project-name={project}",
+            f"--project-directory={component.directory}/project",
+            f"--file={component.directory}/resolved.json",
+            f"--env-file={component.directory}/secrets.env",
+            *("up", "--detach", "--no-build", "--remove-orphans", "--pull=never", "--quiet-pull"),
+        ]
+        done = self._run_up(component, arguments, start, lock)
+        if done.code and self._clear_debris(project, done):
+            done = self._run_up(component, arguments, start, lock)
+        if done.code:
+            raise self._explained(component, start, done.reason)
+
+    def _run_up(self, component: Component, arguments: list[str], start: _Start, lock: int) -> Finished:
+        timeout = max(start.deadline - time.monotonic(), 0.1)
+        with self._ticking(project_name(*component.key)):
+            try:
+                return self._run(arguments, timeout=timeout, keep_open=(lock,))
+            except ProgramTimeoutError as error:
+                raise self._overdue(component, self._containers(component), {}) from error
+
+    def _clear_debris(self, project: str, done: Finished) -> bool:
+        """Remove what a killed engine left half-made; tell whether anything was.
+
+        Podman keeps the names of containers that a kill caught in the making, and every further `up` fails
+        on them. A container that waits for a failed one is `created` too, hence the look at the words.
+        """
+        if self._engine.info().kind != "podman" or "already" not in done.errors:
+            return False
+        found = self._engine.debris(f"{project}-")
+        for name in found:
+            self._engine.remove_container(name)
+        return bool(found)
+
+    def _explained(self, component: Component, start: _Start, reason: str) -> ApplyError:
+        failed = trouble(self._containers(component), start.restarts)
+        if failed is None:
+            return ApplyError(reason)
+        return ApplyError(self._with_log(f"service {failed.service} {failed.reason}", failed.container_id))
+
+    def _with_log(self, message: str, container_id: str) -> str:
+        log = self._engine.logs(container_id, lines=LOG_LINES)
+        return f"{message}; its last lines:\n{log}" if log else f"{message}; it wrote nothing"
+
+    # --- verifying ----------------------------------------------------------------------------------
+
+    def _wait_until_up(
+        self, component: Component, start: _Start, services: Mapping[str, int]
+    ) -> list[Container]:
+        """Return the containers once they were up without a change for the settling time."""
+        settled_since: float | None = None
+        seen: object = None
+        while True:
+            containers = self._containers(component)
+            failed = trouble(containers, start.restarts)
+            if failed is not None:
+                message = f"service {failed.service} {failed.reason}"
+                raise ApplyError(self._with_log(message, failed.container_id))
+            if not containers and any(services.values()):
+                raise ApplyError("none of its containers is there any more")
+            now = time.monotonic()
+            shape = [(found.id, found.state, found.started_at) for found in containers]
+            if waiting_for(containers, services):
+                settled_since = None
+            elif settled_since is None or shape != seen:
+                settled_since = now
+            elif now - settled_since >= self._settle_seconds:
+                return containers
+            seen = shape
+            if now >= start.deadline and settled_since is None:
+                raise self._overdue(component, containers, services)
+            time.sleep(POLL_SECONDS)
+
+    def _overdue(
+        self, component: Component, containers: list[Container], services: Mapping[str, int]
+    ) -> ApplyTimeoutError:
+        limit = (component.timeout or DEFAULT_TIMEOUT).total_seconds()
+        waits = "; ".join(waiting_for(containers, services)) or "it was still being started"
+        return ApplyTimeoutError(f"not up within {limit:g} s: {waits}")
+
+    # --- looking ------------------------------------------------------------------------------------
+
+    def _containers(self, component: Component) -> list[Container]:
+        return self._engine.containers(self._labels(project_name(*component.key)))
+
+    def _labels(self, project: str) -> list[str]:
+        return [f"{OWNER_LABEL}={self._owner}", f"{PROJECT_LABEL}={project}"]
+
+    def _run_health_checks(self, label: str) -> None:
+        """Bring the health of what runs up to date where nothing else does."""
+        if needs_ticker(self._engine.info()):
+            for container in self._engine.containers([label]):
+                if container.has_health_check and container.state == "running":
+                    self._engine.run_health_check(container.id)
+
+    def _ticking(self, project: str) -> HealthTicker:
+        return HealthTicker(self._engine, self._labels(project))
+
+    # --- programs, notes and locks ------------------------------------------------------------------
+
+    def _run(self, arguments: list[str], *, timeout: float, keep_open: tuple[int, ...] = ()) -> Finished:
+        # A settings folder of its own: what the user's says of proxies or credentials is not ours.
+        settings = os.path.join(self._directory, "docker-settings")
+        os.makedirs(settings, mode=0o700, exist_ok=True)
+        environment = {"DOCKER_HOST": f"unix://{self._engine.socket_path}", "DOCKER_CONFIG": settings}
+        return self._program.run(arguments, environment=environment, timeout=timeout, keep_open=keep_open)
+
+    def _write_note(self, component: Component, fetched: Fetched) -> None:
+        before = self._note(component.key)
+        same = before is not None and before.inputs == fetched.inputs
+        note = Note(
+            deployment_id=component.deployment_id,
+            name=component.name,
+            revision=component.revision,
+            inputs=fetched.inputs,
+            directory=component.directory,
+            services=fetched.services,
+            containers=tuple(found.id for found in self._containers(component)),
+            ended=before.ended if before is not None and same else (),
+        )
+        self._save_note(note)
+
+    def _save_note(self, note: Note) -> None:
+        path = self._path(project_name(note.deployment_id, note.name))
+        write_whole(path, json.dumps(asdict(note), indent=1).encode())
+
+    def _note(self, key: tuple[str, str]) -> Note | None:
+        return _load_note(self._path(project_name(*key)))
+
+    def _notes(self) -> Iterator[Note]:
+        if not os.path.isdir(self._directory):
+            return
+        for name in sorted(os.listdir(self._directory)):
+            note = _load_note(os.path.join(self._directory, name)) if name.endswith(".json") else None
+            if note is not None:
+                yield note
+
+    def _path(self, project: str) -> str:
+        return os.path.join(self._directory, f"{project}.json")
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Hold the lock of all changes; a Compose program that outlived its agent holds it until it ends."""
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        path = os.path.join(self._directory, "lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _wait_for_lock(descriptor)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise EngineError("another Compose program of ours has been at work for a minute") from error
+        time.sleep(POLL_SECONDS)
+
+
+def _load_note(path: str) -> Note | None:
+    """Load a note; None where there is none or a damaged one, which is as good as none."""
+    try:
+        with open(path, "rb") as file:
+            told: dict[str, Any] = json.load(file)
+        told["containers"], told["ended"] = tuple(told["containers"]), tuple(told["ended"])
+        return Note(**told)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _observed(key: tuple[str, str], containers: list[Container], note: Note | None) -> ObservedComponent:
+    described = tuple(describe(container, note.ended if note else ()) for container in containers)
+    known = note is not None and {container.id for container in containers} <= set(note.containers)
+    return ObservedComponent(
+        deployment_id=key[0],
+        name=key[1],
+        revision=note.revision if note is not None and known else "",
+        health=component_health(described, note.services if note else {}),
+        containers=described,
+    )
+
+
+def _key(labels: Mapping[str, str]) -> tuple[str, str]:
+    return labels.get(DEPLOYMENT_LABEL, ""), labels.get(COMPONENT_LABEL, "")
+
+
+@contextmanager
+def _naming(component: str) -> Iterator[None]:
+    """Let every failure inside say which component it concerns, and those of the disk be ours."""
+    try:
+        yield
+    except ComponentError as error:
+        error.component = component
+        raise
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise StorageError(reason, component=component) from error

@@ -1,0 +1,238 @@
+"""Brings a Compose component onto the device: archive, resolved file, images, in this order.
+
+A component's directory holds `project/` (the archive's content), `resolved.json` (what `up` reads, with the
+parameters in it, so for our eyes only) and, written last, `fetched.json`: with it, everything is here.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgewright.agent.runtimes import Component, ComponentInvalidError, FetchedWrongError, FetchError
+from edgewright.agent.runtimes.compose_program import ComposeProgram, ProgramTimeoutError
+from edgewright.agent.runtimes.compose_project import (
+    Project,
+    build_project,
+    check_environment,
+    parameter_file,
+    probe_file,
+    project_name,
+    read_configuration,
+    read_uninterpolated,
+    secret_parameters,
+)
+from edgewright.agent.runtimes.engine import Engine, is_pinned
+from edgewright.agent.runtimes.files import materialise, write_whole
+from edgewright.net.oci import RegistryError, RegistryPool
+from edgewright.net.registries import Registries
+from edgewright.protocol.archive import compose_root, read_archive
+from edgewright.protocol.errors import (
+    ArchiveError,
+    DigestError,
+    DigestMismatchError,
+    DocumentError,
+)
+from edgewright.protocol.media_types import COMPOSE_ARTIFACT, COMPOSE_LAYER
+from edgewright.protocol.oci import Descriptor, OciReference, parse_manifest
+
+MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
+CONFIG_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What `fetched.json` says.
+
+    `request` stands for what was asked for, `inputs` for everything the containers are made from: where it is
+    the same, starting again would change nothing. `services` maps service name to its number of containers,
+    `uses_directory` says whether something that runs reads files of the component's directory.
+    """
+
+    request: str
+    inputs: str
+    services: Mapping[str, int]
+    images: tuple[str, ...]
+    uses_directory: bool
+
+
+class Fetcher:
+    """Fetches Compose components with one connection to each registry."""
+
+    def __init__(
+        self, engine: Engine, program: ComposeProgram, registries: Registries, *, owner: str
+    ) -> None:
+        self._engine = engine
+        self._program = program
+        self._registries = registries
+        self._owner = owner
+        self._pool = RegistryPool(registries)
+
+    def close(self) -> None:
+        """Close the connections to the registries."""
+        self._pool.close()
+
+    def fetch(self, component: Component) -> None:
+        """Bring everything here; without a single request to a registry if everything is."""
+        fetched = load_fetched(component)
+        if fetched is not None and all(self._engine.image_id(image) for image in fetched.images):
+            return
+        check_environment(component.environment)
+        os.makedirs(component.directory, exist_ok=True)
+        layer = self._fetch_archive(component)
+        project = self._resolve(component)
+        identities = self._fetch_images(project)
+        document = project.document.decode()
+        inputs = _digest(layer, document.replace(component.directory, "@"), *identities)
+        done = Fetched(
+            request=_request(component),
+            inputs=inputs,
+            services=project.services,
+            images=tuple(sorted({image for image, _, _ in project.images.values()})),
+            uses_directory=component.directory in document,
+        )
+        write_whole(_marker(component), json.dumps(asdict(done), indent=1).encode())
+
+    # --- the archive --------------------------------------------------------------------------------
+
+    def _fetch_archive(self, component: Component) -> str:
+        """Materialise the component's archive; return the digest of it."""
+        try:
+            return self._checked_archive(component)
+        except DigestMismatchError as error:
+            raise FetchedWrongError(str(error)) from error
+        except (DigestError, DocumentError, ArchiveError) as error:
+            raise ComponentInvalidError(str(error)) from error
+        except RegistryError as error:
+            raise FetchError(str(error)) from error
+
+    def _checked_archive(self, component: Component) -> str:
+        reference = OciReference.parse(component.repository)
+        if reference.digest is None:
+            reference = reference.with_tag(component.version)
+        registry = self._pool.client(reference.host)
+        manifest = registry.manifest(reference.repository, reference.target)
+        layer = component_layer(manifest.data, source=str(reference))
+        path = f"{component.directory}/archive.tgz"
+        registry.blob_to_file(reference.repository, layer.digest, path, limit=MAX_ARCHIVE_BYTES)
+        with open(path, "rb") as file:
+            archive = read_archive(file.read(), source=str(reference))
+        materialise(archive, compose_root(archive, source=str(reference)), f"{component.directory}/project")
+        os.unlink(path)
+        return layer.digest
+
+    # --- the Compose file ---------------------------------------------------------------------------
+
+    def _resolve(self, component: Component) -> Project:
+        """Let the Compose program read compose.yaml, and write what `up` is going to read."""
+        parameters = f"{component.directory}/parameters.env"
+        probe = f"{component.directory}/probe.json"
+        write_whole(parameters, parameter_file(component.environment))
+        write_whole(probe, probe_file(component.environment))
+        try:
+            configuration = read_configuration(
+                self._config(component, f"--file={probe}"), component.environment
+            )
+            authored = read_uninterpolated(self._config(component, last=("--no-interpolate",)))
+        finally:
+            for path in (parameters, probe):
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+        project = build_project(configuration, authored, component, owner=self._owner)
+        secrets = secret_parameters(configuration, component.environment)
+        write_whole(f"{component.directory}/secrets.env", parameter_file(secrets))
+        write_whole(f"{component.directory}/resolved.json", project.document)
+        return project
+
+    def _config(self, component: Component, *options: str, last: tuple[str, ...] = ()) -> bytes:
+        """Run `config`, with nothing at all in the environment that a variable could be taken from."""
+        home = f"{component.directory}/project"
+        defaults = [f"--env-file={home}/.env"] if os.path.isfile(f"{home}/.env") else []
+        arguments = [
+            f"--project-name={project_name(*component.key)}",
+            f"--project-directory={home}",
+            f"--file={home}/compose.yaml",
+            *options,
+            *defaults,
+            f"--env-file={component.directory}/parameters.env",
+            *("config", "--format=json"),
+            *last,
+        ]
+        try:
+            done = self._program.run(arguments, environment={}, timeout=CONFIG_SECONDS)
+        except ProgramTimeoutError as error:
+            raise FetchError("the Compose program did not get done reading compose.yaml") from error
+        if done.code:
+            raise ComponentInvalidError(f"compose.yaml: {done.reason.replace(f'{home}/', '')}")
+        return done.output
+
+    # --- images -------------------------------------------------------------------------------------
+
+    def _fetch_images(self, project: Project) -> list[str]:
+        """Bring every image here; return what each service's image is, by service."""
+        pulled: set[tuple[str, str | None]] = set()
+        identities = []
+        for service, (image, platform, policy) in sorted(project.images.items()):
+            if (image, platform) not in pulled:
+                self._fetch_image(service, image, platform, policy)
+                pulled.add((image, platform))
+            identities.append(f"{service}={self._engine.image_id(image)}")
+        return identities
+
+    def _fetch_image(self, service: str, image: str, platform: str | None, policy: str) -> None:
+        """Pull one image as its service wants it; what is here is good enough if nothing newer comes."""
+        here = self._engine.image_id(image) is not None
+        if here and (policy in ("never", "missing", "if_not_present") or is_pinned(image)):
+            return
+        if policy == "never":
+            message = f"service {service}: image {image} is not on this device, and pull_policy is never"
+            raise FetchError(message)
+        try:
+            self._engine.pull(image, self._registries, platform=platform)
+        except FetchError as error:
+            if not here:
+                raise FetchError(f"service {service}: {error}") from error
+
+
+def component_layer(manifest: bytes, *, source: str) -> Descriptor:
+    """Return the layer of a Compose component's manifest (spec: CMP-3).
+
+    An artefact that says it is something else is refused. One that does not say is taken by its layer, as
+    older tools push no artefact type; annotations describe and decide nothing.
+    """
+    parsed = parse_manifest(manifest, source=source)
+    if parsed.artifact_type not in (None, COMPOSE_ARTIFACT):
+        message = f"expected {COMPOSE_ARTIFACT}, found {parsed.artifact_type}"
+        raise DocumentError(message, source=source, path="$.artifactType")
+    layer = parsed.only_layer(COMPOSE_LAYER, source=source)
+    if layer.size > MAX_ARCHIVE_BYTES:
+        message = f"expected at most {MAX_ARCHIVE_BYTES} bytes, found {layer.size}"
+        raise DocumentError(message, source=source, path="$.layers")
+    return layer
+
+
+def load_fetched(component: Component) -> Fetched | None:
+    """Load what says that everything of `component` is here; None if it is not, or not of exactly this."""
+    try:
+        with open(_marker(component), "rb") as file:
+            told: dict[str, Any] = json.load(file)
+        fetched = Fetched(**{**told, "images": tuple(told["images"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return fetched if fetched.request == _request(component) else None
+
+
+def _marker(component: Component) -> str:
+    return f"{component.directory}/fetched.json"
+
+
+def _request(component: Component) -> str:
+    environment = json.dumps(sorted(component.environment.items()))
+    return _digest(*component.key, component.repository, component.version, environment)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

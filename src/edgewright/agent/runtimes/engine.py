@@ -1,0 +1,352 @@
+"""A client for the Docker-compatible socket of Docker and Podman: looks, pulls, stops and removes.
+
+Inspection is the truth. Nothing here knows about Compose or about our labels; it is handed the filters.
+"""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from edgewright.agent.runtimes import EngineError, FetchError
+from edgewright.net.http import AnswerTooLargeError, Client, HttpError, Response
+from edgewright.net.registries import Registries, RegistrySettings
+
+TIMEOUT_SECONDS = 60.0
+PULL_SILENCE_SECONDS = 900.0  # Podman says nothing while it unpacks a large layer
+MAX_PULL_REPORT_BYTES = 64 * 1024 * 1024
+MAX_LOG_BYTES = 256 * 1024
+
+_DIGEST_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$")
+
+
+class EngineRefusedError(EngineError):
+    """The engine answers, and refuses what it was asked; `status` is its HTTP status."""
+
+    code = "engine.refused"
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """Which engine answers: `kind` is "docker" or "podman"."""
+
+    kind: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container as inspection shows it; `state` and `health` are the engine's words, lower case.
+
+    `health_interval`: seconds between two runs of its health check.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    state: str
+    exit_code: int
+    health: str
+    has_health_check: bool
+    health_interval: float
+    restart_count: int
+    restart_policy: str
+    started_at: str
+
+
+def socket_candidates(configured: str | None, environment: Mapping[str, str]) -> list[str]:
+    """List the sockets an engine may listen on, best first; a configured one stands alone."""
+    if configured:
+        return [configured.removeprefix("unix://")]
+    found = []
+    if environment.get("DOCKER_HOST", "").startswith("unix://"):
+        found.append(environment["DOCKER_HOST"].removeprefix("unix://"))
+    found += ["/var/run/docker.sock", "/run/podman/podman.sock"]
+    if environment.get("XDG_RUNTIME_DIR"):
+        found += [
+            f"{environment['XDG_RUNTIME_DIR']}/{name}" for name in ("docker.sock", "podman/podman.sock")
+        ]
+    return list(dict.fromkeys(found))
+
+
+def find_engine(configured: str | None, environment: Mapping[str, str]) -> "Engine":
+    """Return the first engine that answers; raises EngineError that names every socket tried and why not."""
+    failures = []
+    for path in socket_candidates(configured, environment):
+        engine = Engine(path)
+        try:
+            engine.info()
+        except EngineError as error:
+            engine.close()
+            failures.append(str(error))
+        else:
+            return engine
+    raise EngineError(
+        f"no container engine answers ({'; '.join(failures)}). Start Docker, or Podman's service "
+        "(systemctl enable --now podman.socket), or name its socket in agent.yaml"
+    )
+
+
+class Engine:
+    """One engine behind one socket. All failures are `EngineError`s; not for several threads at once."""
+
+    def __init__(self, socket_path: str) -> None:
+        self.socket_path = socket_path
+        self._client = Client(
+            f"unix://{socket_path}", timeout=TIMEOUT_SECONDS, max_body=MAX_PULL_REPORT_BYTES
+        )
+        self._info: EngineInfo | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def another(self) -> "Engine":
+        """Return a client of its own for the same engine, for another thread."""
+        return Engine(self.socket_path)
+
+    def info(self) -> EngineInfo:
+        """Tell which engine this is; asked once."""
+        if self._info is None:
+            told = self._get("/version")
+            parts = {part.get("Name") for part in told.get("Components") or []}
+            kind = "podman" if "Podman Engine" in parts else "docker"
+            self._info = EngineInfo(kind=kind, version=str(told.get("Version", "")))
+        return self._info
+
+    # --- looking ------------------------------------------------------------------------------------
+
+    def containers(self, labels: Iterable[str]) -> list[Container]:
+        """Inspect all containers, running or not, that carry all `labels` ("name" or "name=value")."""
+        query = urlencode({"all": "true", "filters": _label_filter(labels)})
+        found = []
+        for listed in self._get(f"/containers/json?{query}"):
+            inspected = self.inspect(listed["Id"])
+            if inspected is not None:
+                found.append(inspected)
+        return sorted(found, key=lambda container: container.name)
+
+    def inspect(self, container_id: str) -> Container | None:
+        """Inspect one container; None once it is gone."""
+        try:
+            told = self._get(f"/containers/{quote(container_id)}/json")
+        except EngineRefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+        return read_container(told)
+
+    def networks(self, labels: Iterable[str]) -> list[dict[str, Any]]:
+        """List the networks that carry all `labels`."""
+        return list(self._get(f"/networks?{urlencode({'filters': _label_filter(labels)})}"))
+
+    def volumes(self, labels: Iterable[str]) -> list[dict[str, Any]]:
+        """List the volumes that carry all `labels`."""
+        told = self._get(f"/volumes?{urlencode({'filters': _label_filter(labels)})}")
+        return list(told.get("Volumes") or [])
+
+    def debris(self, name_prefix: str) -> list[str]:
+        """List half-made containers whose name starts with `name_prefix`, by name.
+
+        A killed Podman leaves them where an ordinary list does not show them, and nothing can be started
+        under their names until they are removed.
+        """
+        found = []
+        for listed in self._get("/containers/json?all=true&external=true"):
+            names = [name.lstrip("/") for name in listed.get("Names") or []]
+            half_made = str(listed.get("State", "")).lower() in ("created", "initialized", "storage")
+            found += [name for name in names if half_made and name.startswith(name_prefix)]
+        return found
+
+    def logs(self, container_id: str, *, lines: int) -> str:
+        """Return the last lines a container wrote, both streams in order; "" where none can be had."""
+        query = urlencode({"stdout": "true", "stderr": "true", "tail": str(lines)})
+        try:
+            answer = self._request("GET", f"/containers/{quote(container_id)}/logs?{query}")
+        except EngineError:
+            # Logs only explain another failure: a log driver that cannot be read must not hide it.
+            return ""
+        text = read_log(answer.body[-MAX_LOG_BYTES:] if _is_raw(answer) else answer.body)
+        return "\n".join(text.splitlines()[-lines:])
+
+    # --- changing -----------------------------------------------------------------------------------
+
+    def stop(self, container_id: str) -> None:
+        """Stop a container with the grace period it was made with; one that is gone or stopped is fine."""
+        self._request(
+            "POST",
+            f"/containers/{quote(container_id)}/stop",
+            accept=(204, 304, 404),
+            timeout=TIMEOUT_SECONDS * 10,
+        )
+
+    def remove_container(self, container_id: str) -> None:
+        """Remove a container and its unnamed volumes, running or not."""
+        path = f"/containers/{quote(container_id)}?force=true&v=true"
+        self._request("DELETE", path, accept=(200, 204, 404))
+
+    def remove_network(self, network_id: str) -> None:
+        """Remove a network."""
+        self._request("DELETE", f"/networks/{quote(network_id)}", accept=(200, 204, 404))
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume with its content."""
+        self._request("DELETE", f"/volumes/{quote(name)}", accept=(204, 404))
+
+    def run_health_check(self, container_id: str) -> None:
+        """Let Podman run a container's health check now, and take its result into account."""
+        path = f"/v4.0.0/libpod/containers/{quote(container_id)}/healthcheck"
+        self._request("GET", path, accept=(200, 404, 409))
+
+    # --- images -------------------------------------------------------------------------------------
+
+    def image_id(self, reference: str) -> str | None:
+        """Return the identity of the image `reference` names on this device, None if it is not here."""
+        path = f"/images/{quote(reference, safe='')}/json"
+        answer = self._request("GET", path, accept=(200, 404))
+        return None if answer.status == 404 else str(self._read(answer, path).get("Id"))
+
+    def pull(self, reference: str, registries: Registries, *, platform: str | None = None) -> None:
+        """Pull an image with its registry's credentials; raises FetchError with the engine's words."""
+        query = {"fromImage": with_tag(reference)} | ({"platform": platform} if platform else {})
+        host = registry_of(reference)
+        headers = _registry_auth(host, registries.settings(host))
+        path = f"/images/create?{urlencode(query)}"
+        with _engine_errors(self.socket_path):
+            answer = self._client.request("POST", path, headers=headers, timeout=PULL_SILENCE_SECONDS)
+        problem = _told(answer) if answer.status != 200 else pull_problem(answer.body)
+        if problem is not None:
+            raise FetchError(f"image {reference}: {problem}")
+
+    # --- requests -----------------------------------------------------------------------------------
+
+    def _get(self, path: str) -> Any:
+        return self._read(self._request("GET", path), path)
+
+    def _read(self, answer: Response, path: str) -> Any:
+        try:
+            return json.loads(answer.body)
+        except ValueError as error:
+            raise EngineError(f"{self.socket_path}: {path}: the answer is not JSON") from error
+
+    def _request(
+        self, method: str, path: str, *, accept: tuple[int, ...] = (200,), timeout: float | None = None
+    ) -> Response:
+        with _engine_errors(self.socket_path):
+            answer = self._client.request(method, path, timeout=timeout)
+        if answer.status not in accept:
+            what = path.partition("?")[0]
+            told = f"{self.socket_path}: {method} {what}: {_told(answer)}"
+            raise EngineRefusedError(told, status=answer.status)
+        return answer
+
+
+def read_container(told: Mapping[str, Any]) -> Container:
+    """Read the answer of an inspection, Docker's or Podman's."""
+    state, config, host = told["State"], told["Config"], told.get("HostConfig") or {}
+    # Podman has said "Healthcheck" where Docker says "Health".
+    health = state.get("Health") or state.get("Healthcheck") or {}
+    check = (config.get("Healthcheck") or {}).get("Test") or []
+    status = str(health.get("Status") or "").lower()
+    return Container(
+        id=told["Id"],
+        name=str(told["Name"]).lstrip("/"),
+        labels=config.get("Labels") or {},
+        state=str(state.get("Status") or "").lower(),
+        exit_code=int(state.get("ExitCode") or 0),
+        health="" if status == "none" else status,
+        has_health_check=bool(check) and check[0] != "NONE",
+        health_interval=float((config.get("Healthcheck") or {}).get("Interval") or 30e9) / 1e9,
+        restart_count=int(told.get("RestartCount") or 0),
+        restart_policy=str((host.get("RestartPolicy") or {}).get("Name") or ""),
+        started_at=str(state.get("StartedAt") or ""),
+    )
+
+
+def read_log(data: bytes) -> str:
+    """Undo the framing of an engine's log answer (8 bytes before each piece; none with a terminal)."""
+    pieces = []
+    position = 0
+    while (
+        len(data) - position >= 8
+        and data[position] in (0, 1, 2)
+        and data[position + 1 : position + 4] == b"\0\0\0"
+    ):
+        size = int.from_bytes(data[position + 4 : position + 8], "big")
+        pieces.append(data[position + 8 : position + 8 + size])
+        position += 8 + size
+    if not pieces:
+        pieces = [data]
+    return b"".join(pieces).decode("utf-8", "replace")
+
+
+def with_tag(reference: str) -> str:
+    """Add `:latest` where an image reference has neither tag nor digest; an engine would pull every tag."""
+    last = reference.rpartition("/")[2]
+    return reference if ":" in last or "@" in last else f"{reference}:latest"
+
+
+def is_pinned(reference: str) -> bool:
+    """Tell whether the reference names one content for ever."""
+    return _DIGEST_PINNED.search(reference) is not None
+
+
+def registry_of(reference: str) -> str:
+    """Return the registry an image reference names, "docker.io" where it names none."""
+    first, slash, _ = reference.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
+
+
+def pull_problem(report: bytes) -> str | None:
+    """Return what went wrong by a pull's report (JSON lines), None if it went well."""
+    for line in report.splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            return f"the engine reported {line[:200]!r}"
+        if isinstance(told, dict) and told.get("error"):
+            return str(told["error"])
+    return None
+
+
+def _label_filter(labels: Iterable[str]) -> str:
+    return json.dumps({"label": list(labels)})
+
+
+def _registry_auth(host: str, settings: RegistrySettings) -> list[tuple[str, str]]:
+    if settings.username is None:
+        return []
+    auth = {"username": settings.username, "password": settings.password, "serveraddress": host}
+    text = base64.urlsafe_b64encode(json.dumps(auth).encode()).decode("ascii")
+    return [("x-registry-auth", text)]
+
+
+def _is_raw(answer: Response) -> bool:
+    return not answer.body[:1] or answer.body[0] not in (0, 1, 2)
+
+
+def _told(answer: Response) -> str:
+    try:
+        content = json.loads(answer.body)
+        return str(content.get("message") or content.get("cause") or content)
+    except (ValueError, AttributeError):
+        return f"{answer.status} {answer.reason} {os.fsdecode(answer.body[:200])}".strip()
+
+
+@contextmanager
+def _engine_errors(socket_path: str) -> Iterator[None]:
+    try:
+        yield
+    except AnswerTooLargeError as error:
+        raise EngineRefusedError(str(error), status=200) from error
+    except HttpError as error:
+        raise EngineError(f"container engine {socket_path}: {error.reason}") from error
