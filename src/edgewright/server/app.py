@@ -7,7 +7,7 @@ from edgewright.server.context import ServerContext
 from edgewright.server.device_api.current_state import delete_capabilities, post_status, put_capabilities
 from edgewright.server.device_api.desired_state import get_bundle, get_document, get_manifest
 from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_enroll
-from edgewright.server.operator_api.routes import operator_router
+from edgewright.server.operator_api.routes import operator_openapi, operator_router
 from edgewright.server.problems import answer_for
 
 
@@ -29,7 +29,7 @@ def web_app(context: ServerContext) -> Litestar:
         [get_discovery, get_trust_bundle, post_enroll, operator_router()],
         state=State({"context": context}),
         exception_handlers={Exception: answer_for},
-        openapi_config=None,
+        openapi_config=operator_openapi(),
         logging_config=None,
         request_max_body_size=None,
     )

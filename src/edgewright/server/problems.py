@@ -12,8 +12,11 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from sqlalchemy.exc import OperationalError
 
+from edgewright.net.http import HttpError
+from edgewright.net.oci import RegistryError, RegistryNotFoundError, RegistryRefusedError
 from edgewright.protocol.errors import (
     ArchiveError,
+    DigestMismatchError,
     DocumentError,
     EdgewrightError,
     IdentityError,
@@ -107,6 +110,11 @@ def _problem_of(request: Request[Any, Any, Any], error: Exception) -> Problem:
             return problem(ProblemType.SEMANTIC_ERROR, 422, str(error), instance=path)
         case NotFoundError():
             return problem(ProblemType.BLANK, 404, str(error), instance=path)
+        case RegistryNotFoundError() | RegistryRefusedError() | DigestMismatchError():
+            errors = (FieldError(field="reference", message=str(error)),)
+            return problem(ProblemType.SEMANTIC_ERROR, 422, str(error), instance=path, errors=errors)
+        case RegistryError() | HttpError():
+            return problem(ProblemType.BLANK, 502, str(error), instance=path)
         case ConflictError():
             return problem(ProblemType.BLANK, 409, str(error), instance=path)
         case EnrollmentRefusedError():

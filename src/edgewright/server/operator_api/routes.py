@@ -1,10 +1,13 @@
-"""The operator API as one router: every route below needs the token, but for the description of the API
-itself."""
+"""The operator API as one router: every route needs the token, but for the description of the API itself."""
 
 from litestar import Router
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 
+from edgewright import __version__
+from edgewright.server.operator_api import deployments, devices, enrollments, packages
 from edgewright.server.operator_api.access import require_operator
-from edgewright.server.operator_api.enrollments import create_enrollment, list_enrollments
 
 PREFIX = "/operator/v1"
 
@@ -13,8 +16,37 @@ def operator_router() -> Router:
     """Return the router of all operator routes."""
     return Router(
         PREFIX,
-        route_handlers=[create_enrollment, list_enrollments],
+        route_handlers=[
+            enrollments.create_enrollment,
+            enrollments.list_enrollments,
+            devices.list_devices,
+            devices.show_device,
+            devices.accept_device,
+            devices.retire_device,
+            packages.list_packages,
+            packages.show_package,
+            packages.upload_package,
+            packages.import_from_registry,
+            packages.delete_package,
+            deployments.list_deployments,
+            deployments.create_deployment,
+            deployments.show_deployment,
+            deployments.change_deployment,
+            deployments.delete_deployment,
+            deployments.show_history,
+        ],
         guards=[require_operator],
         security=[{"token": []}],
         tags=["operator"],
+    )
+
+
+def operator_openapi() -> OpenAPIConfig:
+    """Return how the operator API describes itself, at `/operator/schema/openapi.json` (OpenAPI 3.1)."""
+    return OpenAPIConfig(
+        title="Edgewright operator API",
+        version=__version__,
+        path="/operator/schema",
+        render_plugins=[JsonRenderPlugin()],
+        components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     )

@@ -98,6 +98,19 @@ async def current_document(connection: AsyncConnection, deployment: DeploymentRe
     return found
 
 
+async def current_documents(connection: AsyncConnection) -> dict[str, bytes]:
+    """Return the documents of all deployments that are wanted now, by deployment id."""
+    query = (
+        select(documents.c.deployment_id, documents.c.body)
+        .join(
+            deployments,
+            (documents.c.deployment_id == deployments.c.id) & (documents.c.digest == deployments.c.digest),
+        )
+        .where(deployments.c.deleted.is_(None))
+    )
+    return {row.deployment_id: row.body for row in await connection.execute(query)}
+
+
 async def add_status(
     connection: AsyncConnection,
     *,

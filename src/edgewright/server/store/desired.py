@@ -54,6 +54,12 @@ async def version(connection: AsyncConnection, client_id: str) -> int:
     return 0 if found is None else int(found)
 
 
+async def versions(connection: AsyncConnection) -> dict[str, int]:
+    """Return the version of every client's manifest, by client id."""
+    rows = await connection.execute(select(manifests.c.client_id, manifests.c.version))
+    return {row.client_id: row.version for row in rows}
+
+
 async def current_documents(connection: AsyncConnection, client_id: str) -> list[CurrentDocument]:
     """Return the documents of all deployments the client is to have, in the order they were created."""
     query = (

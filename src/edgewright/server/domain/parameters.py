@@ -1,0 +1,95 @@
+"""Parameter values: what the operator chose, what the package says, and what may not change (spec: CFG-2 to
+CFG-5)."""
+
+from collections.abc import Iterator, Mapping
+
+from edgewright.protocol.description import (
+    ApplicationDescription,
+    DescriptionProfile,
+    validate_value,
+)
+from edgewright.protocol.profiles import Target
+from edgewright.protocol.values import Value
+from edgewright.server.errors import Fault, InvalidError
+
+
+def effective_values(
+    description: ApplicationDescription, profile: DescriptionProfile, chosen: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return the value of every parameter that the profile has a use for: chosen, else the default.
+
+    A parameter with neither is left out. Raises `InvalidError` with every fault of every value.
+    """
+    faults = list(_unknown(description, chosen))
+    values: dict[str, Value] = {}
+    for name, parameter in description.parameters.items():
+        value = chosen.get(name, parameter.value)
+        has_use = bool(targets_in(profile, parameter.targets))
+        if value is None:
+            if has_use and any(not schema.allow_empty for schema in description.schemas(name)):
+                faults.append(_fault(name, "a value is needed"))
+        else:
+            if has_use or name in chosen:
+                faults += (_fault(name, message) for message in validate_value(description, name, value))
+            if has_use:
+                values[name] = value
+    if faults:
+        raise InvalidError("the parameters are not as the application wants them", *faults)
+    return values
+
+
+def changed_choice(
+    description: ApplicationDescription,
+    chosen: Mapping[str, Value],
+    given: Mapping[str, Value | None],
+    installed: Mapping[str, Value],
+) -> dict[str, Value]:
+    """Return the operator's choice after a change: `given` over `chosen`, None meaning back to the default.
+
+    `installed` maps parameter to the value deployed now. An immutable parameter keeps it, also when a newer
+    version of the application has another default; asking for another value is a fault (spec: CFG-3).
+    """
+    choice = {name: value for name, value in {**chosen, **given}.items() if value is not None}
+    faults = [
+        _fault(name, "there is no such parameter")
+        for name, value in given.items()
+        if value is None and name not in description.parameters and name not in chosen
+    ]
+    for name in sorted(description.immutable_parameters & installed.keys()):
+        wanted = choice.get(name, description.parameters[name].value)
+        if _is_same(wanted, installed[name]):
+            continue
+        if name in given:
+            faults.append(
+                _fault(name, f"cannot be changed any more, it was installed with {installed[name]!r}")
+            )
+        choice[name] = installed[name]
+    if faults:
+        raise InvalidError("the parameters cannot be changed like this", *faults)
+    return choice
+
+
+def targets_in(profile: DescriptionProfile, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Return the targets that lie in this profile, without the components of others (spec: PAR-1)."""
+    names = {component.name for component in profile.components}
+    kept = (
+        Target(pointer=target.pointer, components=tuple(name for name in target.components if name in names))
+        for target in targets
+    )
+    return tuple(target for target in kept if target.components)
+
+
+def _unknown(description: ApplicationDescription, chosen: Mapping[str, Value]) -> Iterator[Fault]:
+    for name in chosen:
+        if name not in description.parameters:
+            yield _fault(
+                name, f"{description.id} {description.metadata.version} has no such parameter; null drops it"
+            )
+
+
+def _is_same(left: Value | None, right: Value) -> bool:
+    return isinstance(left, bool) == isinstance(right, bool) and left == right
+
+
+def _fault(parameter: str, message: str) -> Fault:
+    return Fault(field=f"parameters.{parameter}", message=message)
