@@ -72,7 +72,7 @@ class Document(Part, frozen=True, kw_only=True):
 
     def to_plain(self) -> dict[str, Any]:
         """Return the document as plain dicts and lists in wire names."""
-        plain = msgspec.to_builtins(self)
+        plain = _listed(msgspec.to_builtins(self))
         return _at_places(plain, self.extension_places, _spread)  # type: ignore[no-any-return]
 
     def render(self) -> bytes:
@@ -164,13 +164,23 @@ def _whole(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """Return `value` with lists in place of the tuples that frozen documents hold."""
+    match value:
+        case dict():
+            return {key: _listed(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_listed(item) for item in value]
+    return value
+
+
 def _at_places(
     value: Any, places: tuple[tuple[str, ...], ...], change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Any:
     """Return `value` with every object at one of `places` changed; untouched parts are shared."""
     if not places:
         return value
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         inner = tuple(place[1:] for place in places if place[:1] == ("*",))
         return [_at_places(item, inner, change) for item in value]
     if not isinstance(value, dict):
