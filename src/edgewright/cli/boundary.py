@@ -21,6 +21,7 @@ from edgewright.cli.errors import OutcomeError, RefusedError
 from edgewright.protocol.errors import EdgewrightError
 
 DONE, FAILED, NOT_DONE, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
+HTTP_INTERNAL_ERROR = 500  # other 5xx say that something behind the server, like a registry, is not there
 _EXTRAS = {
     "rich": "operator",
     "litestar": "server",
@@ -51,7 +52,7 @@ def guarded(call: Callable[[], int]) -> int:
 def exit_code(error: Exception) -> int:
     """Return the exit code that stands for `error`."""
     if isinstance(error, RefusedError):
-        return NOT_DONE if error.status < 500 else FAILED
+        return FAILED if error.status == HTTP_INTERNAL_ERROR else NOT_DONE
     if isinstance(error, OutcomeError) or not isinstance(error, EdgewrightError):
         return FAILED
     return FAILED if error.code == EdgewrightError.code else NOT_DONE

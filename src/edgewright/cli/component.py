@@ -74,10 +74,12 @@ def _publish(args: argparse.Namespace) -> int:
 
 def checked_component(folder: Path) -> Files:
     """Return the files of the component in `folder`, warnings shown; raises UsageError for what is wrong."""
-    from edgewright.cli.compose_check import COMPOSE_FILE, check_component
+    from edgewright.cli.compose_check import COMPOSE_FILE, check_component, missing_file
     from edgewright.cli.errors import UsageError
     from edgewright.cli.folder import read_folder
 
+    if folder.is_dir() and not (folder / COMPOSE_FILE).is_file():
+        raise UsageError(f"{folder}: {missing_file(entry.name for entry in folder.iterdir())}")
     files = read_folder(folder)
     findings = check_component({path: content for path, (content, _) in files.items()}, source=str(folder))
     source = folder / COMPOSE_FILE

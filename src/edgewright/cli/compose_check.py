@@ -7,7 +7,7 @@ here are the rules that make a folder a Margo component (spec: CMP-5, CMP-7, CMP
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -41,7 +41,7 @@ def check_component(files: Mapping[str, bytes], *, source: str) -> list[Finding]
     Raises DocumentError, naming `source`, when compose.yaml is no YAML.
     """
     if COMPOSE_FILE not in files:
-        return [Finding(path="$", message=_missing(files))]
+        return [Finding(path="$", message=missing_file(files))]
     document = load_compose(files[COMPOSE_FILE], source=f"{source}/{COMPOSE_FILE}")
     if not isinstance(document, dict):
         return [Finding(path="$", message="expected a mapping with 'services'")]
@@ -91,7 +91,9 @@ def _check_depth(data: bytes, source: str) -> None:
             raise DocumentError(f"nested more than {MAX_DEPTH} deep", source=source)
 
 
-def _missing(files: Mapping[str, bytes]) -> str:
+def missing_file(names: Iterable[str]) -> str:
+    """Return what to say of a folder with `names` and without compose.yaml."""
+    files = set(names)
     other = next((name for name in OTHER_SPELLINGS if name in files), None)
     if other is not None:
         return (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.cli.arguments import command, commands, run_command
 from edgewright.cli.operator import add_operator_options, connect, read
-from edgewright.cli.output import ago, print_facts, print_table, print_value
+from edgewright.cli.output import ago, moment, print_facts, print_table, print_value
 
 if TYPE_CHECKING:
     from edgewright.cli.operator_client import Operator
@@ -96,7 +96,7 @@ def _print_device(device: DeviceDetailView, now: datetime) -> None:
             ("device", device.client_id),
             ("state", device.state),
             ("last contact", ago(device.last_contact, now)),
-            ("certificate", f"until {device.svid_expires}" if device.svid_expires else ""),
+            ("certificate", f"until {moment(device.svid_expires)}" if device.svid_expires else ""),
         ]
     )
     for entry in device.devices:

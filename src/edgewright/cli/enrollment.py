@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from edgewright.cli.arguments import command, commands, duration, run_command
 from edgewright.cli.operator import add_operator_options, connect, read
-from edgewright.cli.output import ago, print_table, print_value
+from edgewright.cli.output import ago, moment, print_table, print_value
 
 HELP = """\
 Invite devices. An invitation is a token that works once: on the device,
@@ -43,7 +43,7 @@ def _create(args: argparse.Namespace) -> int:
     made = read(answer, EnrollmentView)
     # Alone on stdout, so that a script can take it; what to do with it goes beside.
     print(made.token, flush=True)
-    told = f"It works once, until {made.expires}. On the device: edgewright agent enroll TOKEN"
+    told = f"It works once, until {moment(made.expires)}. On the device: edgewright agent enroll TOKEN"
     print(f"\n{told}", file=sys.stderr)
     return 0
 

@@ -117,9 +117,22 @@ def ago(moment: str | None, now: datetime) -> str:
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
     seconds = int((now - then).total_seconds())
+    if -60 < seconds < 1:
+        return "just now"
     if seconds < 0:
-        return "just now" if seconds > -60 else f"in {span(-seconds)}"
+        return f"in {span(-seconds)}"
     return f"{span(seconds)} ago"
+
+
+def moment(text: str | None) -> str:
+    """Return the ISO 8601 moment `text` to the minute, in UTC; "" for None, other text as it is."""
+    if text is None:
+        return ""
+    try:
+        then = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return then.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def span(seconds: int) -> str:

@@ -23,9 +23,8 @@ def print_package(package: PackageView) -> None:
     )
     for profile in description.deployment_profiles:
         print(f"\nprofile {profile.id} ({profile.type})")
-        for component in profile.components:
-            properties = component.properties
-            print(f"  {component.name}  {properties.repository}:{properties.revision}")
+        places = [(one.name, one.properties) for one in profile.components]
+        print_facts((f"  {name}", f"{place.repository}:{place.revision}") for name, place in places)
     if description.parameters:
         print()
         print_table(["parameter", "default", "rules", "what it is"], parameter_rows(description), empty="")

@@ -34,9 +34,9 @@ class Package:
 
 def read_package(folder: Path) -> Package:
     """Return the package in `folder`; raises UsageError or DocumentError naming what is wrong and where."""
-    files = read_folder(folder)
-    if DESCRIPTION_FILE not in files:
+    if folder.is_dir() and not (folder / DESCRIPTION_FILE).is_file():
         raise UsageError(f"{folder}: there is no {DESCRIPTION_FILE}, which describes an application package")
+    files = read_folder(folder)
     source = folder / DESCRIPTION_FILE
     description = ApplicationDescription.parse(files[DESCRIPTION_FILE][0], source=str(source))
     wrong = [*_missing_resources(description, files), *_bad_defaults(description)]

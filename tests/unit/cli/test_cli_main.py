@@ -116,6 +116,7 @@ def test_what_is_no_duration_is_refused(text):
         pytest.param(ArchiveError("no"), 2, id="hostile archive"),
         pytest.param(RefusedError("no", status=422), 2, id="refused by the server"),
         pytest.param(RefusedError("no", status=500), 1, id="broken server"),
+        pytest.param(RefusedError("no", status=503), 2, id="a registry behind the server is down"),
         pytest.param(OutcomeError("no"), 1, id="ended badly"),
         pytest.param(EdgewrightError("no"), 1, id="an error without a code of its own"),
         pytest.param(PermissionError(13, "Permission denied", "/f"), 1, id="the operating system"),

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edgewright.cli.output import ago, plain_table, print_facts, print_table, print_value, rich_table, shorten
+from edgewright.cli.output import (
+    ago,
+    moment,
+    plain_table,
+    print_facts,
+    print_table,
+    print_value,
+    rich_table,
+    shorten,
+)
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -77,3 +86,16 @@ def test_facts_without_text_are_left_out(capsys):
 def test_json_is_for_programs(capsys):
     print_value({"name": "Öl", "values": [1, None]}, "json")
     assert json.loads(capsys.readouterr().out) == {"name": "Öl", "values": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-11-24T08:39:43.183510Z", "2026-11-24 08:39 UTC"),
+        ("2026-11-24T08:39:43+01:00", "2026-11-24 07:39 UTC"),
+        (None, ""),
+        ("soon", "soon"),
+    ],
+)
+def test_moments_are_shown_to_the_minute(text, shown):
+    assert moment(text) == shown
