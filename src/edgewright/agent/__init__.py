@@ -1,1 +1,1 @@
-"""The agent on the device. Its data flows: source, accept, plan, fetch, apply, verify, status, outbox, sink."""
+"""The agent on the device: source → accept → plan → fetch → apply → verify → status → outbox → sink."""

@@ -1,0 +1,199 @@
+"""What this device shall run: the accepted manifest and its documents, read and judged one by one.
+
+One document that cannot be read or cannot run here fails alone; the others are not held up by it.
+Which device, profile and constraints fit is decided here, before anything is fetched (spec: AD-12).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from edgewright.agent.objects import Objects
+from edgewright.agent.paths import Paths
+from edgewright.agent.revisions import GOING, HELD, WAITING, Failure, Progress, Revision, Stage
+from edgewright.agent.runtimes import Component
+from edgewright.protocol.capabilities import DeviceCapabilities
+from edgewright.protocol.constraints import unmet
+from edgewright.protocol.deployment import ApplicationDeployment, component_environment, timeout_of
+from edgewright.protocol.errors import DocumentError
+from edgewright.protocol.manifest import DeploymentReference, StateManifest
+from edgewright.protocol.status import State
+
+OTHER_DEVICE = "deployment.other-device"
+UNSUPPORTED_PROFILE = "deployment.unsupported-profile"
+CONSTRAINTS_UNMET = "deployment.constraints-unmet"
+NOT_AT_HAND = "deployment.not-at-hand"
+REFUSALS = frozenset({OTHER_DEVICE, UNSUPPORTED_PROFILE, CONSTRAINTS_UNMET, DocumentError.code})
+"""Codes of what is decided about a document alone, and decided anew in every round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """One deployment as the accepted manifest wants it.
+
+    `document` is None where it cannot be read; `refusal` tells why it cannot run here, None when it can.
+    """
+
+    deployment_id: str
+    digest: str
+    version: int
+    document: ApplicationDeployment | None
+    refusal: Failure | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What identifies the wanted revision."""
+        return self.deployment_id, self.digest
+
+    @property
+    def name(self) -> str:
+        """What errors of the deployment carry as their source (spec: ST-6)."""
+        return self.deployment_id if self.document is None else self.document.metadata.name
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """The names of its components, in order of installation."""
+        if self.document is None:
+            return ()
+        return tuple(each.name for each in self.document.spec.deployment_profile.components)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What decides whether a deployment can run here; `profiles` are those a runtime is there for."""
+
+    device_id: str
+    capabilities: DeviceCapabilities
+    profiles: Collection[str]
+
+
+def load_desired(manifest: StateManifest, objects: Objects, host: Host) -> tuple[Desired, ...]:
+    """Return what `manifest` wants, in its order."""
+    return tuple(
+        _load(reference, objects.load(reference.digest), manifest.manifest_version, host)
+        for reference in manifest.deployments
+    )
+
+
+def _load(reference: DeploymentReference, data: bytes | None, version: int, host: Host) -> Desired:
+    document, refusal = None, None
+    if data is None:
+        refusal = Failure(code=NOT_AT_HAND, message="the document is no longer on this device")
+    else:
+        try:
+            document = ApplicationDeployment.parse(data, source=f"deployment {reference.deployment_id}")
+        except DocumentError as error:
+            refusal = Failure.of(error)
+    if document is not None:
+        refusal = refuse(document, reference.deployment_id, host)
+    return Desired(
+        deployment_id=reference.deployment_id,
+        digest=reference.digest,
+        version=version,
+        document=document,
+        refusal=refusal,
+    )
+
+
+def refuse(document: ApplicationDeployment, deployment_id: str, host: Host) -> Failure | None:
+    """Return why `document` cannot run on `host`, None when it can."""
+    profile = document.spec.deployment_profile
+    if document.id.lower() != deployment_id.lower():
+        return Failure(
+            code=DocumentError.code,
+            message=f"deployment {deployment_id}: $.id: expected {deployment_id}, found {document.id}",
+        )
+    if document.metadata.device_id != host.device_id:
+        # One client, one device: there is no child to pass it on to (docs/reference/agent.md).
+        return Failure(
+            code=OTHER_DEVICE,
+            message=f"it is for device {document.metadata.device_id}, this device is {host.device_id}",
+        )
+    if profile.type not in host.profiles:
+        there = ", ".join(sorted(host.profiles)) or "none"
+        return Failure(
+            code=UNSUPPORTED_PROFILE,
+            message=f"profile type {profile.type} cannot run on this device (runtimes here: {there})",
+        )
+    if not profile.components:
+        return Failure(code=DocumentError.code, message="it has no components")
+    if reasons := unmet(profile.device_constraints, host.capabilities):
+        return Failure(code=CONSTRAINTS_UNMET, message="; ".join(reasons))
+    return None
+
+
+def components_of(desired: Desired, paths: Paths, telemetry: Mapping[str, str]) -> tuple[Component, ...]:
+    """Return the components of a readable document as a runtime takes them, in order of installation.
+
+    `telemetry` is given to every component (spec: OBS-8); a parameter of the same name is the author's
+    own word and wins.
+    """
+    document = desired.document
+    assert document is not None  # noqa: S101 - refused documents never come here
+    return tuple(
+        Component(
+            deployment_id=desired.deployment_id,
+            revision=desired.digest,
+            name=each.name,
+            repository=each.properties.repository,
+            version=each.properties.revision,
+            environment={**telemetry, **component_environment(document, each.name)},
+            wait=each.properties.wait,
+            timeout=_timeout(each.properties.timeout),
+            directory=paths.component(desired.deployment_id, desired.digest, each.name),
+        )
+        for each in document.spec.deployment_profile.components
+    )
+
+
+def _timeout(text: str | None) -> timedelta | None:
+    return None if text is None else timeout_of(text)
+
+
+def take_up(desired: Sequence[Desired], revisions: Sequence[Revision]) -> list[Revision]:
+    """Return the revisions to record so that every wanted one is known, with the version to report.
+
+    A revision that is held is reported with the newest manifest that names it. One that is not yet begun is
+    reported with the version of the revision still held, or on a first install with its own (spec: ST-21
+    to ST-24, OP-20).
+    """
+    known = {revision.key: revision for revision in revisions}
+    # What failed before it was begun leaves an older revision in place, and that is the one held.
+    by_rank = sorted(revisions, key=lambda each: each.stage is not Stage.FAILED)
+    held = {each.deployment_id: each.adopted for each in by_rank if each.stage in HELD}
+    changes = []
+    for wanted in desired:
+        revision = known.get(wanted.key)
+        adopted = held.get(wanted.deployment_id, wanted.version)
+        if revision is None:
+            changes.append(_new(wanted, adopted))
+        elif revision.stage is Stage.SUPERSEDED:
+            changes.append(replace(revision.at(Stage.ACCEPTED), adopted=adopted, attempts=0))
+        elif revision.stage in GOING:
+            changes.append(_new(wanted, wanted.version))
+        elif revision.stage in HELD and revision.adopted != wanted.version:
+            changes.append(replace(revision, adopted=wanted.version))
+    return changes
+
+
+def _new(wanted: Desired, adopted: int) -> Revision:
+    components = tuple(Progress(name=name, state=State.PENDING) for name in wanted.component_names)
+    return Revision(
+        deployment_id=wanted.deployment_id,
+        digest=wanted.digest,
+        stage=Stage.ACCEPTED,
+        adopted=adopted,
+        name=wanted.name,
+        components=components,
+    )
+
+
+def overtaken(desired: Sequence[Desired], revisions: Sequence[Revision]) -> list[Revision]:
+    """Return the revisions that were never begun, or were refused, and are not wanted any more."""
+    wanted = {each.deployment_id: each.digest for each in desired}
+    return [
+        each
+        for each in revisions
+        if wanted.get(each.deployment_id, each.digest) != each.digest
+        and (each.stage in WAITING or (each.failure is not None and each.failure.code in REFUSALS))
+    ]

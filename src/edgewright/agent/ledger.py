@@ -1,0 +1,130 @@
+"""The revisions on disk. Writing one queues its status in the same durable step (spec: ST-1).
+
+So what was reported and what is remembered can never differ, wherever the process is killed.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from edgewright.agent.outbox import Outbox
+from edgewright.agent.revisions import Failure, Progress, Revision, Stage
+from edgewright.agent.status import report
+from edgewright.agent.store import Store
+from edgewright.protocol.media_types import status_path
+from edgewright.protocol.status import State
+
+
+class Ledger:
+    """All revisions this device knows; `notify` is called whenever a report was queued."""
+
+    def __init__(self, store: Store, outbox: Outbox, *, device_id: str, notify: Callable[[], None]) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._device_id = device_id
+        self._notify = notify
+
+    def revisions(self) -> tuple[Revision, ...]:
+        """Return all of them, in the order of their first appearance."""
+        rows = self._store.connection.execute(
+            "SELECT deployment_id, digest, stage, adopted, name, components, error, verified, attempts"
+            " FROM revisions ORDER BY rowid"
+        )
+        return tuple(_revision(*row) for row in rows)
+
+    def record(self, *revisions: Revision) -> None:
+        """Remember the revisions as they are now and queue what there is to report, in one step."""
+        with self._store.transaction():
+            queued = [self._write(revision) for revision in revisions]
+        if any(queued):
+            self._notify()
+
+    def begin(self, revision: Revision) -> None:
+        """Remember that `revision` begins to take the place of the deployment's others."""
+        with self._store.transaction():
+            self._store.connection.execute(
+                "UPDATE revisions SET stage = ? WHERE deployment_id = ? AND digest <> ?",
+                (Stage.SUPERSEDED, *revision.key),
+            )
+            queued = self._write(revision)
+        if queued:
+            self._notify()
+
+    def commit(self, revision: Revision) -> None:
+        """Remember that `revision` runs whole, and forget the deployment's others."""
+        with self._store.transaction():
+            self._store.connection.execute(
+                "DELETE FROM revisions WHERE deployment_id = ? AND digest <> ?", revision.key
+            )
+            queued = self._write(revision)
+        if queued:
+            self._notify()
+
+    def drop(self, revision: Revision) -> None:
+        """Forget one revision that is wanted no more; what was reported of its deployment stays."""
+        self._store.connection.execute(
+            "DELETE FROM revisions WHERE deployment_id = ? AND digest = ?", revision.key
+        )
+
+    def forget(self, deployment_id: str) -> None:
+        """Forget a deployment altogether; reports that wait to be sent stay."""
+        with self._store.transaction():
+            self._store.connection.execute("DELETE FROM revisions WHERE deployment_id = ?", (deployment_id,))
+            self._outbox.forget(_name(deployment_id))
+
+    def _write(self, revision: Revision) -> bool:
+        """Write one revision and queue its status; return whether that says anything new."""
+        components = [[each.name, each.state, _plain(each.failure)] for each in revision.components]
+        failure = None if revision.failure is None else json.dumps(_plain(revision.failure))
+        self._store.connection.execute(
+            "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+            " ON CONFLICT (deployment_id, digest) DO UPDATE SET stage = ?3, adopted = ?4, name = ?5,"
+            " components = ?6, error = ?7, verified = ?8, attempts = ?9, changed = ?10",
+            (
+                *revision.key,
+                revision.stage,
+                str(revision.adopted),  # 64 bits without a sign: text (spec: OP-15)
+                revision.name,
+                json.dumps(components),
+                failure,
+                revision.verified,
+                revision.attempts,
+                time.time(),
+            ),
+        )
+        if revision.stage is Stage.SUPERSEDED:
+            return False
+        body = report(revision, self._device_id).render()
+        path = status_path(revision.deployment_id)
+        return self._outbox.queue(_name(revision.deployment_id), "POST", path, body)
+
+
+def _name(deployment_id: str) -> str:
+    return f"status/{deployment_id}"
+
+
+def _plain(failure: Failure | None) -> list[str] | None:
+    return None if failure is None else [failure.code, failure.message]
+
+
+def _failure(plain: list[str] | None) -> Failure | None:
+    return None if plain is None else Failure(code=plain[0], message=plain[1])
+
+
+def _revision(*row: Any) -> Revision:
+    deployment_id, digest, stage, adopted, name, components, error, verified, attempts = row
+    return Revision(
+        deployment_id=deployment_id,
+        digest=digest,
+        stage=Stage(stage),
+        adopted=int(adopted),
+        name=name,
+        components=tuple(
+            Progress(name=each[0], state=State(each[1]), failure=_failure(each[2]))
+            for each in json.loads(components)
+        ),
+        failure=_failure(None if error is None else json.loads(error)),
+        verified=bool(verified),
+        attempts=attempts,
+    )

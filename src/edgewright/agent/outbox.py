@@ -1,0 +1,115 @@
+"""Reports on their way to the fleet manager: durable, in order, each sent until it was answered.
+
+A report has a name (`capabilities`, `status/<deployment id>`). Queueing the same report twice in a row is
+one report. Capabilities go before everything else and replace their predecessor (spec: CAP-2); statuses are
+kept in order, because every change is to be reported (spec: ST-1), also after a long time without a
+connection (spec: OFF-8); of a deployment that changes without end the oldest unsent ones are left out.
+
+Part of the resident watch: standard library only, small (docs/decisions/0003).
+"""
+
+import time
+
+from edgewright.agent.store import Store
+
+CAPABILITIES = "capabilities"
+KEPT_PER_DEPLOYMENT = 200
+DELIVERED = "delivered"
+
+
+class Report:
+    """One request that is owed: `number` grows in the order of queueing."""
+
+    __slots__ = ("body", "method", "name", "number", "path")
+
+    def __init__(self, number: int, name: str, method: str, path: str, body: bytes) -> None:
+        self.number = number
+        self.name = name
+        self.method = method
+        self.path = path
+        self.body = body
+
+
+class Outbox:
+    """The queue in the store; every method is one durable step."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def queue(self, name: str, method: str, path: str, body: bytes) -> bool:
+        """Queue a report unless it says what the last one of that name said; return whether it did."""
+        connection = self._store.connection
+        with self._store.transaction():
+            last = connection.execute("SELECT path, body FROM reports WHERE name = ?", (name,)).fetchone()
+            if last == (path, body):
+                return False
+            connection.execute(
+                "INSERT OR REPLACE INTO reports (name, method, path, body, at) VALUES (?, ?, ?, ?, ?)",
+                (name, method, path, body, time.time()),
+            )
+            self._append(name, method, path, body)
+        return True
+
+    def queue_again(self, name: str | None = None) -> None:
+        """Queue the last report of `name`, or of every name, once more, unless it is still waiting."""
+        connection = self._store.connection
+        with self._store.transaction():
+            rows = connection.execute(
+                "SELECT name, method, path, body FROM reports WHERE ?1 IS NULL OR name = ?1 ORDER BY at",
+                (name,),
+            ).fetchall()
+            waiting = {row[0] for row in connection.execute("SELECT name FROM outbox")}
+            for row in rows:
+                if row[0] not in waiting:
+                    self._append(*row)
+
+    def first(self) -> Report | None:
+        """Return the report to send next: capabilities, then the oldest."""
+        row = self._store.connection.execute(
+            "SELECT number, name, method, path, body FROM outbox ORDER BY name <> ?, number LIMIT 1",
+            (CAPABILITIES,),
+        ).fetchone()
+        return None if row is None else Report(*row)
+
+    def answered(self, report: Report, answer: str = DELIVERED) -> None:
+        """Take `report` out: it was answered, `answer` tells how if not well."""
+        connection = self._store.connection
+        with self._store.transaction():
+            connection.execute("DELETE FROM outbox WHERE number = ?", (report.number,))
+            connection.execute(
+                "UPDATE reports SET answer = ? WHERE name = ? AND body = ?",
+                (answer, report.name, report.body),
+            )
+
+    def answer(self, name: str) -> str | None:
+        """Return how the last report of `name` was answered: empty when not yet, None when there is none."""
+        row = self._store.connection.execute("SELECT answer FROM reports WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def forget(self, name: str) -> None:
+        """Forget what was reported as `name`; what is still waiting to be sent stays."""
+        self._store.connection.execute("DELETE FROM reports WHERE name = ?", (name,))
+
+    def clear(self) -> None:
+        """Forget all reports, sent or not: they were for another fleet manager."""
+        with self._store.transaction():
+            self._store.connection.execute("DELETE FROM outbox")
+            self._store.connection.execute("DELETE FROM reports")
+
+    def __len__(self) -> int:
+        return int(self._store.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def _append(self, name: str, method: str, path: str, body: bytes) -> None:
+        connection = self._store.connection
+        kept = 0 if name == CAPABILITIES else KEPT_PER_DEPLOYMENT - 1
+        connection.execute(
+            "DELETE FROM outbox WHERE name = ?1 AND number NOT IN"
+            " (SELECT number FROM outbox WHERE name = ?1 ORDER BY number DESC LIMIT ?2)",
+            (name, kept),
+        )
+        connection.execute(
+            "INSERT INTO outbox (name, method, path, body, at) VALUES (?, ?, ?, ?, ?)",
+            (name, method, path, body, time.time()),
+        )

@@ -1,0 +1,100 @@
+"""Where the agent keeps what it must not lose. Names from outside never become path segments as they are.
+
+    state.db                          accepted snapshot, revisions, outbox, events (store.py)
+    objects/sha256/<hex>              deployment documents by digest (objects.py)
+    projects/<deployment>/<hex>/<component>/   what runtimes materialise
+    runtime/, owner                   what runtimes remember; the name that tells our containers from others'
+    identity/current/                 svid.pem, key.pem (0600), anchors.pem, trust-bundle.json, server.json
+    watch.lock, round.lock            held by the one watch and the one round
+
+Part of the resident watch: standard library only, small (docs/decisions/0003).
+"""
+
+import hashlib
+import os
+
+DEFAULT_STATE = "/var/lib/edgewright"
+DEFAULT_CONFIG = "/etc/edgewright/agent.yaml"
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+class Paths:
+    """The files below one state directory; nothing here touches the disk except `make`."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+
+    @property
+    def database(self) -> str:
+        """The SQLite database."""
+        return os.path.join(self.root, "state.db")
+
+    @property
+    def objects(self) -> str:
+        """The directory of content-addressed documents."""
+        return os.path.join(self.root, "objects", "sha256")
+
+    @property
+    def projects(self) -> str:
+        """The directory below which runtimes materialise components."""
+        return os.path.join(self.root, "projects")
+
+    @property
+    def runtime(self) -> str:
+        """Where a runtime keeps what it has to remember."""
+        return os.path.join(self.root, "runtime")
+
+    @property
+    def owner(self) -> str:
+        """The file with the name our containers carry."""
+        return os.path.join(self.root, "owner")
+
+    @property
+    def identities(self) -> str:
+        """The directory of identities; `identity` is the one in use."""
+        return os.path.join(self.root, "identity")
+
+    @property
+    def identity(self) -> str:
+        """The identity in use: a link that is replaced as a whole."""
+        return os.path.join(self.root, "identity", "current")
+
+    @property
+    def watch_lock(self) -> str:
+        """Held by the one process that talks to the fleet manager."""
+        return os.path.join(self.root, "watch.lock")
+
+    @property
+    def round_lock(self) -> str:
+        """Held by the one round at work."""
+        return os.path.join(self.root, "round.lock")
+
+    def deployment(self, deployment_id: str) -> str:
+        """Where everything of one deployment is materialised."""
+        return os.path.join(self.projects, segment(deployment_id))
+
+    def revision(self, deployment_id: str, digest: str) -> str:
+        """Where one revision (`digest` of its document) is materialised."""
+        return os.path.join(self.deployment(deployment_id), segment(digest.rpartition(":")[2]))
+
+    def component(self, deployment_id: str, digest: str, name: str) -> str:
+        """Where one component of one revision is materialised."""
+        return os.path.join(self.revision(deployment_id, digest), segment(name))
+
+    def make(self) -> None:
+        """Make the state directory, readable by its owner alone, if it is not there."""
+        os.makedirs(self.root, mode=0o700, exist_ok=True)
+
+
+def segment(name: str) -> str:
+    """Return `name` as one harmless path segment: itself when it is plain, else a name made of its hash.
+
+    Two names never share a segment: a plain name that could be taken for a hashed one is hashed as well.
+    """
+    plain = 0 < len(name) <= 100 and _PLAIN.issuperset(name) and name[0] not in ".-"
+    if plain and not name.startswith("hashed-"):
+        return name
+    return "hashed-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:40]

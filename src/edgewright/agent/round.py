@@ -1,0 +1,252 @@
+"""The round: one pass from what is on disk to what shall run, and then it ends.
+
+    introduce → accept → desired → observe → plan → fetch, apply, verify → sweep
+
+It is crash-only. Everything is read from disk, the runtime is observed afresh, each step that matters is one
+durable write, and being killed anywhere is a normal event: the next round goes on from there.
+
+    python -I -m edgewright.agent.round --state DIR [--config FILE] [--report-fd N] [--retry]
+
+Exit codes: 0 done (whatever became of the deployments), 1 the disk or the state gave way, 2 the settings or
+the identity cannot be used, 75 another round is at work.
+"""
+
+import argparse
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from edgewright.agent import log
+from edgewright.agent.accept import accept, fetch_documents
+from edgewright.agent.answers import pause_after
+from edgewright.agent.apply import Tools, carry_out
+from edgewright.agent.backoff import jitter, pause
+from edgewright.agent.capabilities import describe, read_machine
+from edgewright.agent.desired import Host, load_desired, overtaken, take_up
+from edgewright.agent.engines import find_runtimes, profiles_at_hand
+from edgewright.agent.ledger import Ledger
+from edgewright.agent.locks import AlreadyRunningError, lock
+from edgewright.agent.objects import Objects
+from edgewright.agent.outbox import CAPABILITIES, Outbox
+from edgewright.agent.paths import Paths
+from edgewright.agent.plan import Observed, plan
+from edgewright.agent.revisions import Revision, Stage
+from edgewright.agent.runtimes import EngineError, ObservedComponent, Runtime
+from edgewright.agent.session import Session
+from edgewright.agent.settings import Settings
+from edgewright.agent.store import Store
+from edgewright.protocol.errors import EdgewrightError
+from edgewright.protocol.manifest import StateManifest
+from edgewright.protocol.media_types import capabilities_path
+
+BUSY = 75
+ENGINE_SECONDS = 30.0  # how often to look again for an engine that is not there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Everything a round works with. `notify` is called whenever there is something to post."""
+
+    paths: Paths
+    settings: Settings
+    store: Store
+    session: Session
+    runtimes: Mapping[str, Runtime]
+    notify: Callable[[], None]
+
+    @property
+    def device_id(self) -> str:
+        """The id this device reports."""
+        return self.settings.device_id or self.session.identity.device_id
+
+
+def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
+    """Do one round; return in how many seconds another is needed, None when nothing is left to try."""
+    store, objects = device.store, Objects(device.paths.objects)
+    outbox = Outbox(store)
+    ledger = Ledger(store, outbox, device_id=device.device_id, notify=device.notify)
+    host = introduce(device, outbox)
+
+    delays = [accept_received(device, objects)]
+    manifest = accepted_manifest(store)
+    if manifest is not None:
+        delays.append(complete(device, objects, manifest))
+        desired = load_desired(manifest, objects, host)
+        for revision in overtaken(desired, ledger.revisions()):
+            ledger.drop(revision) if not revision.verified else ledger.record(revision.at(Stage.SUPERSEDED))
+        ledger.record(*take_up(desired, ledger.revisions()))
+        observed, delay = observe(device.runtimes)
+        delays.append(delay)
+
+        version = manifest.manifest_version
+        tools = Tools(
+            runtimes=device.runtimes,
+            ledger=ledger,
+            paths=device.paths,
+            telemetry=device.settings.telemetry_environment,
+        )
+        for action in plan(desired, ledger.revisions(), observed, version=version, retry_failed=retry_failed):
+            tries = carry_out(action, tools)
+            delays.append(pause(tries, jitter()) if tries else None)
+    sweep(device.paths, objects, store, manifest, ledger.revisions())
+    if not profiles_at_hand(device.runtimes):
+        delays.append(ENGINE_SECONDS)
+    return min((delay for delay in delays if delay is not None), default=None)
+
+
+def introduce(device: Device, outbox: Outbox) -> Host:
+    """Queue the capabilities if they are not what was reported last (spec: CAP-2, CAP-3).
+
+    Deployments are judged by what the machine could host, also while its engine is not up yet.
+    """
+    machine = read_machine(device.paths.root)
+    wanted, at_hand = tuple(device.runtimes), profiles_at_hand(device.runtimes)
+    of = device.settings.capabilities
+    reported = describe(machine, of, device_id=device.device_id, profiles=at_hand)
+    path = capabilities_path(device.device_id)
+    if outbox.queue(CAPABILITIES, "PUT", path, reported.render()):
+        device.notify()
+    possible = describe(machine, of, device_id=device.device_id, profiles=wanted)
+    return Host(device_id=device.device_id, capabilities=possible, profiles=wanted)
+
+
+def accept_received(device: Device, objects: Objects) -> float | None:
+    """Judge what the watch received; return when to try again what could not be fetched."""
+    error = accept(device.store, objects, device.session)
+    received = device.store.received()
+    if error is None or received is None:
+        return None
+    return pause_after(error, received.failures, jitter())
+
+
+def accepted_manifest(store: Store) -> StateManifest | None:
+    """Return the manifest this device follows; None before the first one, when nothing may be touched."""
+    accepted = store.accepted()
+    return None if accepted is None else StateManifest.parse(accepted.body, source="accepted manifest")
+
+
+def complete(device: Device, objects: Objects, manifest: StateManifest) -> float | None:
+    """Fetch documents of the accepted manifest that a damaged disk has lost; return when to try again."""
+    try:
+        fetch_documents(device.session, objects, manifest)
+    except EdgewrightError as error:
+        log.warning(f"a document of the accepted manifest is lost and cannot be fetched: {error}")
+        return pause_after(error, 1, jitter())
+    return None
+
+
+def observe(runtimes: Mapping[str, Runtime]) -> tuple[Observed | None, float | None]:
+    """Return what runs, and when to look again; (None, seconds) when an engine does not answer."""
+    found: dict[tuple[str, str], ObservedComponent] = {}
+    try:
+        for runtime in runtimes.values():
+            found.update(runtime.observe())
+    except EngineError as error:
+        log.warning(str(error))
+        return None, pause(4, jitter())
+    return found, None
+
+
+def sweep(
+    paths: Paths,
+    objects: Objects,
+    store: Store,
+    manifest: StateManifest | None,
+    revisions: Sequence[Revision],
+) -> None:
+    """Delete documents and projects that nothing refers to any more, killed rounds' leftovers included."""
+    if store.received() is not None or manifest is None:
+        return  # what was fetched for it so far need not come again
+    listed = [each.digest for each in manifest.deployments]
+    objects.keep([*listed, *(revision.digest for revision in revisions)])
+    kept = {paths.deployment(revision.deployment_id) for revision in revisions}
+    with suppress(FileNotFoundError):
+        for name in os.listdir(paths.projects):
+            directory = os.path.join(paths.projects, name)
+            if directory not in kept:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def main(arguments: Sequence[str], runtimes: Mapping[str, Runtime] | None = None) -> int:
+    """Run one round as a process of its own; `runtimes` replaces those found on the machine."""
+    options = _options(arguments)
+    paths = Paths(options.state)
+    say = _speaker(options.report_fd)
+    try:
+        settings = Settings.load(options.config)
+        paths.make()
+        held = lock(paths.round_lock)
+    except AlreadyRunningError:
+        return BUSY
+    except EdgewrightError as error:
+        log.error(str(error))
+        return 2
+    try:
+        again = run_once(paths, settings, runtimes, lambda: say("outbox"), retry_failed=options.retry)
+    except EdgewrightError as error:
+        log.error(str(error))
+        return 2
+    except (OSError, sqlite3.Error) as error:
+        log.error(f"{paths.root}: {error}")
+        return 1
+    finally:
+        os.close(held)
+    if again is not None:
+        say(f"again {again:.3f}")
+    return 0
+
+
+def run_once(
+    paths: Paths,
+    settings: Settings,
+    runtimes: Mapping[str, Runtime] | None,
+    notify: Callable[[], None],
+    *,
+    retry_failed: bool = False,
+) -> float | None:
+    """Open everything, do one round, close everything; returns and raises what `reconcile` does."""
+    store = Store(paths.database)
+    session = Session(paths)
+    try:
+        device = Device(
+            paths=paths,
+            settings=settings,
+            store=store,
+            session=session,
+            runtimes=find_runtimes(settings, paths) if runtimes is None else runtimes,
+            notify=notify,
+        )
+        return reconcile(device, retry_failed=retry_failed)
+    finally:
+        session.close()
+        store.close()
+
+
+def _speaker(descriptor: int | None) -> Callable[[str], None]:
+    """Return what tells the watch something; a watch that is gone, or none at all, is not told."""
+    if descriptor is None:
+        return lambda _: None
+    os.set_inheritable(descriptor, False)
+
+    def say(line: str) -> None:
+        with suppress(BrokenPipeError):
+            os.write(descriptor, line.encode("ascii") + b"\n")
+
+    return say
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="edgewright.agent.round")
+    parser.add_argument("--state", required=True)
+    parser.add_argument("--config")
+    parser.add_argument("--report-fd", type=int)
+    parser.add_argument("--retry", action="store_true")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,46 @@
+"""What is reported about a revision: a pure function from what is remembered (spec: section 12)."""
+
+from edgewright.agent.revisions import WORDS, Failure, Revision
+from edgewright.protocol.status import (
+    ComponentStatus,
+    DeploymentStatus,
+    OverallStatus,
+    State,
+    StatusError,
+    overall,
+)
+
+_MESSAGE_LIMIT = 4000
+
+
+def report(revision: Revision, device_id: str) -> DeploymentStatus:
+    """Return the status of `revision` on the device `device_id`.
+
+    The overall state is the most severe of the components' (spec: ST-3); only a document that cannot be
+    read has no components, and then its stage decides.
+    """
+    components = tuple(
+        ComponentStatus(name=each.name, state=each.state, error=_error(each.failure, each.name))
+        for each in revision.components
+    )
+    return DeploymentStatus(
+        deployment_id=revision.deployment_id,
+        device_id=device_id,
+        adopted_manifest_version=revision.adopted,
+        status=OverallStatus(state=state_of(revision), error=_error(revision.failure, revision.name)),
+        components=components,
+    )
+
+
+def state_of(revision: Revision) -> State:
+    """Return the word for the deployment as a whole."""
+    if not revision.components:
+        return WORDS[revision.stage]
+    return overall(each.state for each in revision.components)
+
+
+def _error(failure: Failure | None, source: str) -> StatusError | None:
+    """Return the error member, its source being the deployment's or component's name (spec: ST-6)."""
+    if failure is None:
+        return None
+    return StatusError(code=failure.code, source=source, message=failure.message[:_MESSAGE_LIMIT])

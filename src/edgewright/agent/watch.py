@@ -1,0 +1,243 @@
+"""The watch: the small process that stays. It polls, posts the outbox and starts rounds, and no more.
+
+One thread, one wait with one deadline. A round is started when the watch starts, when manifest bytes arrive
+that are not known, and when a round asked to be followed by another. Everything that must survive is in the
+store, so ending the watch at any instant loses nothing.
+
+    python -I -m edgewright.agent.watch --state DIR [--config FILE] [--poll SECONDS]
+
+Standard library only, and little of it: what this process loads it keeps for months (docs/decisions/0003).
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+
+from edgewright.agent import log
+from edgewright.agent.backoff import jitter, pause
+from edgewright.agent.link import Link
+from edgewright.agent.locks import lock
+from edgewright.agent.paths import DEFAULT_STATE, Paths
+from edgewright.agent.session import Session
+from edgewright.agent.store import STATE, Store
+from edgewright.protocol.errors import EdgewrightError
+
+DEFAULT_POLL_SECONDS = 60.0
+_BUSY = 75  # a round's exit code when another one is at work (round.py)
+_BUSY_RETRY_SECONDS = 5.0
+
+
+class Stop(BaseException):
+    """The process was asked to end."""
+
+
+class Watch:
+    """Joins the link to the fleet manager with the rounds; `run` returns never, `Stop` ends it."""
+
+    __slots__ = (
+        "_again_at",
+        "_crashes",
+        "_link",
+        "_pid",
+        "_pipe",
+        "_poll_seconds",
+        "_round",
+        "_store",
+        "_text",
+        "_wake",
+    )
+
+    def __init__(self, link: Link, store: Store, poll_seconds: float, round_command: list[str]) -> None:
+        self._link = link
+        self._store = store
+        self._poll_seconds = poll_seconds
+        self._round = round_command
+        self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._again_at: float | None = 0.0
+        self._crashes = 0
+        self._pid = 0
+        self._pipe = -1
+        self._text = b""
+
+    def run(self) -> None:
+        """Talk, start rounds and wait, for ever."""
+        while True:
+            if self._link.greet():
+                self._again_at = 0.0
+            self._start_round_if_due()
+            while self._link.post():
+                pass
+            if self._link.poll(self._poll_seconds):
+                self._again_at = 0.0
+                continue
+            self._wait(self._deadline())
+
+    def poll_now(self) -> None:
+        """Poll and start a round at once: a person asked for it."""
+        self._link.polls.due = self._link.posts.due = 0.0
+        self._again_at = 0.0
+
+    def end_round(self) -> None:
+        """Kill the round at work and what it started; the next one begins where it stood."""
+        if self._pid:
+            kill_session(self._pid)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+    def _deadline(self) -> float:
+        """Return the next instant (monotonic) at which something is to be done without being told."""
+        times = []
+        if self._again_at is not None and not self._pid:
+            times.append(self._again_at)
+        return min([*times, self._link.due()])
+
+    def _wait(self, deadline: float) -> None:
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        if self._pid:
+            poller.register(self._pipe, select.POLLIN)
+        seconds = deadline - time.monotonic()
+        milliseconds = None if seconds == float("inf") else max(int(seconds * 1000) + 1, 0)
+        for fd, _ in poller.poll(milliseconds):
+            if fd == self._wake:
+                os.read(self._wake, 512)
+            else:
+                self._hear()
+
+    def _start_round_if_due(self) -> None:
+        if self._pid or self._again_at is None or time.monotonic() < self._again_at:
+            return
+        self._again_at = None
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        os.set_inheritable(theirs, True)
+        self._pid = os.posix_spawn(
+            self._round[0],
+            [*self._round, "--report-fd", str(theirs)],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
+            setsid=True,
+            setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
+        )
+        os.close(theirs)
+        self._pipe = ours
+        self._text = b""
+
+    def _hear(self) -> None:
+        """Take in what the round says: `outbox` wakes us up, `again SECONDS` asks for another round."""
+        data = os.read(self._pipe, 4096)
+        if not data:
+            self._round_ended()
+            return
+        *lines, self._text = (self._text + data).split(b"\n")
+        for line in lines:
+            word, _, number = line.partition(b" ")
+            if word == b"again":
+                self._again_at = time.monotonic() + float(number)
+
+    def _round_ended(self) -> None:
+        """Reap the round; one that broke is followed by another, later each time."""
+        os.close(self._pipe)
+        _, status = os.waitpid(self._pid, 0)
+        self._pid = 0
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
+            self._crashes = 0
+            return
+        if code == _BUSY:
+            self._again_at = time.monotonic() + _BUSY_RETRY_SECONDS
+            return
+        self._crashes += 1
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        log.warning(f"a round {how}")
+        if self._crashes == 1:
+            self._store.record(STATE, f"a round {how}")
+        again = time.monotonic() + pause(self._crashes, jitter())
+        self._again_at = again if self._again_at is None else max(again, self._again_at)
+
+
+def kill_session(leader: int) -> None:
+    """Kill `leader` and every process of its session, whatever group it is in; gone ones are no error.
+
+    Container engines start their containers themselves, so none of those is in the session.
+    """
+    for pid in [leader, *_session(leader)]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _session(leader: int) -> list[int]:
+    members = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != leader:
+            try:
+                if os.getsid(int(name)) == leader:
+                    members.append(int(name))
+            except ProcessLookupError:
+                continue
+    return members
+
+
+def main(arguments: list[str], round_command: list[str] | None = None) -> int:
+    """Run the watch until SIGTERM or SIGINT; SIGHUP polls at once. Return the exit code."""
+    options = _options(arguments)
+    paths = Paths(options.get("--state", DEFAULT_STATE))
+    try:
+        paths.make()
+        held = lock(paths.watch_lock)
+        store = Store(paths.database)
+    except EdgewrightError as error:
+        log.error(str(error))
+        return 2
+    except OSError as error:
+        log.error(f"{error.filename}: {error.strerror}")
+        return 2
+    if store.moved_aside:
+        log.error(f"the state database was damaged and is begun anew; the old one is {store.moved_aside}")
+    session = Session(paths)
+    try:
+        log.info(f"{session.identity.client}: looking after {paths.root}")
+    except EdgewrightError as error:
+        log.error(str(error))
+        return 2
+    watch = Watch(
+        Link(session, store),
+        store,
+        float(options.get("--poll", DEFAULT_POLL_SECONDS)),
+        round_command or _round_command(paths, options.get("--config")),
+    )
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGHUP, lambda *_: watch.poll_now())
+    try:
+        watch.run()
+    except Stop:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        watch.end_round()
+        log.info("stopped")
+    finally:
+        os.close(held)
+    return 0
+
+
+def _stop(*_: object) -> None:
+    raise Stop
+
+
+def _round_command(paths: Paths, config: str | None) -> list[str]:
+    command = [sys.executable, "-I", "-m", "edgewright.agent.round", "--state", paths.root]
+    return [*command, "--config", config] if config else command
+
+
+def _options(arguments: list[str]) -> dict[str, str]:
+    """Return `--name value` pairs; what a person types was checked by the command line (cli/agent.py)."""
+    return dict(zip(arguments[::2], arguments[1::2], strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
