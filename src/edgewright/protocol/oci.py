@@ -1,5 +1,6 @@
 """OCI manifests of packages and Compose components, and references to them (spec: CMP-3, REG-3)."""
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def app_manifest(
 
 def resource_layer(data: bytes, *, resource: str, path: str) -> Descriptor:
     """Return the layer of a package file: `resource` such as `icon`, `path` as the description has it."""
-    file_format = path.rsplit("/", 1)[-1].rpartition(".")[2].lower() or "bin"
+    file_format = re.sub(r"[^a-z0-9]", "", posixpath.splitext(path)[1].lower()) or "bin"
     media_type = media_types.app_resource_layer(resource, file_format)
     return describe(
         data,
