@@ -163,7 +163,7 @@ def enroll(world: World) -> str:
     }
     config.write_bytes(yaml.dump(settings))
     places = ("--state", state, "--config", str(config))
-    world.run("agent", "enroll", token, *places)
+    world.run("agent", "enroll", token, "--state", state)
     world.stack.callback(_remove_deployments, world)
     process = world.start("agent", "agent", "run", *places)
     device = process.wait_for(lambda: _reported(world), what="its capabilities did not arrive", timeout=30.0)
