@@ -25,6 +25,7 @@ _PROBE_DOLLAR = "a$$b"
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTERPOLATES = re.compile(r"\$(?:\{|[A-Za-z_])")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_NOT_PLAIN_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_IN_FILE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -56,6 +57,8 @@ def check_environment(environment: Mapping[str, str]) -> None:
             raise ComponentInvalidError(f"parameter {name!r}: not a name an environment variable can have")
         if "\0" in value:
             raise ComponentInvalidError(f"parameter {name}: a value with a zero byte cannot be passed on")
+        if not _is_text(name) or not _is_text(value):
+            raise ComponentInvalidError(f"parameter {name!r}: not text that can be written as UTF-8")
 
 
 def interpolated_names(environment: Mapping[str, str]) -> list[str]:
@@ -159,9 +162,15 @@ def build_project(
         "networks": _labelled(configuration.get("networks"), labels),
         "volumes": _labelled(configuration.get("volumes"), labels),
     }
-    return Project(
-        document=json.dumps(_escaped(document)).encode(), services=counts, images=images, once=once
-    )
+    return Project(document=render_json(_escaped(document)), services=counts, images=images, once=once)
+
+
+def render_json(value: object) -> bytes:
+    """Render JSON that a YAML reader takes for the same: YAML knows no surrogate pairs in escapes, and folds
+    or refuses some characters that JSON lets stand.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return _NOT_PLAIN_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def _labels(component: Component, owner: str) -> dict[str, str]:
@@ -192,6 +201,10 @@ def _injected(environment: Mapping[str, str], authored: Mapping[str, object]) ->
         for name, value in environment.items()
         if not (isinstance(written := authored.get(name), str) and _interpolates(written))
     }
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _interpolates(text: str) -> bool:
