@@ -1,4 +1,4 @@
-"""The documents the specification publishes, read by our types: the valid pass, those that break a rule do not.
+"""The documents the specification publishes, read by our types: the valid pass, the broken do not.
 
 They are material beside the checkout (`../shared/margo/data`), not part of it; without them these
 tests are skipped.
