@@ -3,7 +3,6 @@
 import json
 import secrets
 import shutil
-from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -35,22 +34,22 @@ def initialise(root: Path, settings: ServerSettings) -> DataDirectory:
     server's, is moved into place last.
     """
     check_settings(settings)
-    is_new = not root.exists()
     directory = DataDirectory(root)
+    is_new = not root.exists()
     try:
         _claim(directory)
-        stage = DataDirectory(root / _STAGE)
-        stage.root.mkdir(mode=0o700)
-        _fill(stage, settings)
-        _move(stage, directory)
+        try:
+            stage = DataDirectory(root / _STAGE)
+            stage.root.mkdir(mode=0o700)
+            _fill(stage, settings)
+            _move(stage, directory)
+        except BaseException:
+            _remove(root / _STAGE)
+            if is_new:
+                root.rmdir()
+            raise
     except OSError as error:
-        _remove(root / _STAGE)
-        _remove_if(root, is_new)
         raise SetupError(f"{error.filename or root}: {error.strerror}") from error
-    except BaseException:
-        _remove(root / _STAGE)
-        _remove_if(root, is_new)
-        raise
     return directory
 
 
@@ -109,9 +108,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _remove_if(root: Path, is_new: bool) -> None:
-    if is_new:
-        with suppress(FileNotFoundError):
-            root.rmdir()
