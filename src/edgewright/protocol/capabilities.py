@@ -5,10 +5,16 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from edgewright.protocol.documents import Document, ExtensiblePart, Number, Part, Violation, member
+from edgewright.protocol.documents import Document, ExtensiblePart, Number, Part, Violation, matching, member
 from edgewright.protocol.quantities import parse_quantity
 
-DeviceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")]
+DeviceId = Annotated[
+    str,
+    matching(
+        r"^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z",
+        "letters, digits, '.', '_', '~', '-', with single slashes between the ids of a hierarchy",
+    ),
+]
 LabelValue = str | bool | int | float | tuple[str | int | float, ...]
 
 RUNTIMES: Final = ("oci", "custom")

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
-
-from edgewright.protocol.documents import Number, Part, Violation
+from edgewright.protocol.documents import Number, Part, Violation, matching
 from edgewright.protocol.quantities import parse_quantity
 
 if TYPE_CHECKING:
     from edgewright.protocol.capabilities import DeviceCapabilities
 
-Memory = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(Mi|Gi|Ki)\Z")]
-Storage = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(Mi|Gi|Ki|Ti|Pi|Ei)\Z")]
+Memory = Annotated[str, matching(r"^[0-9]+(Mi|Gi|Ki)\Z", "digits and Ki, Mi or Gi, without a blank")]
+Storage = Annotated[
+    str, matching(r"^[0-9]+(Mi|Gi|Ki|Ti|Pi|Ei)\Z", "digits and Ki, Mi, Gi, Ti, Pi or Ei, without a blank")
+]
 _ABSENT = object()
 
 

@@ -1,7 +1,7 @@
 """The ApplicationDeployment: one application with its parameters, for one device (spec: section 11)."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import timedelta
 from typing import Annotated, ClassVar
 
@@ -16,13 +16,20 @@ from edgewright.protocol.documents import (
     Text,
     Uuid,
     Violation,
+    matching,
     member,
 )
 from edgewright.protocol.profiles import Component, ProfileType, Target, duplicate_names
 from edgewright.protocol.values import Value, value_text
 
 # May end in `/*`: the gateway chooses the child (spec: GW-8).
-TargetDeviceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*(/\*)?\Z")]
+TargetDeviceId = Annotated[
+    str,
+    matching(
+        r"^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*(/\*)?\Z",
+        "a device id, perhaps with '*' as its last step",
+    ),
+]
 
 
 class DeploymentMetadata(Part, frozen=True, kw_only=True):
@@ -79,17 +86,22 @@ class ApplicationDeployment(Document, frozen=True, kw_only=True):
             profile.device_constraints, "$.spec.deploymentProfile.deviceConstraints"
         )
         if profile.type is ProfileType.COMPOSE:
+            names = {component.name for component in profile.components}
             for name, parameter in self.spec.parameters.items():
-                yield from _environment_violations(parameter, member("$.spec.parameters", name))
+                yield from _environment_violations(parameter, names, member("$.spec.parameters", name))
 
 
-def _environment_violations(parameter: DeploymentParameter, path: str) -> Iterator[Violation]:
-    """Yield what no process can be given: a variable without a usable name, a value with a NUL."""
+def _environment_violations(
+    parameter: DeploymentParameter, components: Set[str], path: str
+) -> Iterator[Violation]:
+    """Yield what no process of `components` can be given: a variable without a usable name, a NUL."""
     for index, target in enumerate(parameter.targets):
+        if components.isdisjoint(target.components):
+            continue  # AD-8: it matches nothing here
         if re.search(r"[=\s\x00]", target.pointer):
             yield f"{path}.targets[{index}].pointer", "expected the name of an environment variable"
-    if "\x00" in value_text(parameter.value):
-        yield f"{path}.value", "expected text without NUL characters"
+        if "\x00" in value_text(parameter.value):
+            yield f"{path}.value", "expected text without NUL characters"
 
 
 def timeout_of(text: str) -> timedelta:

@@ -18,6 +18,7 @@ from edgewright.protocol.documents import (
     Part,
     Text,
     Violation,
+    matching,
     member,
 )
 from edgewright.protocol.errors import DocumentError
@@ -52,7 +53,7 @@ class Author(Part, frozen=True, kw_only=True):
     """Who made the application."""
 
     name: str | None = None
-    email: Annotated[str, msgspec.Meta(pattern=r".*@[a-z0-9.-]*")] | None = None
+    email: Annotated[str, matching(r".*@[a-z0-9.-]*", "an e-mail address")] | None = None
 
 
 class Organization(Part, frozen=True, kw_only=True):

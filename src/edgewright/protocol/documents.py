@@ -20,9 +20,19 @@ EXTENSION_NAME: Final = re.compile(r"x-[a-z][a-z0-9-]*-extensions\Z")
 _EXTENSIONS: Final = "x-*-extensions"
 
 MAX_U64: Final = 2**64 - 1
-UUID_PATTERN: Final = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z"
-Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
-ApplicationId = Annotated[str, msgspec.Meta(pattern=r"^[-a-z0-9]{1,200}\Z")]
+_IN_WORDS: Final[dict[str, str]] = {}
+
+
+def matching(pattern: str, in_words: str) -> msgspec.Meta:
+    """Return the rule that text matches `pattern`; errors say `in_words` what was expected."""
+    _IN_WORDS[pattern] = in_words
+    return msgspec.Meta(pattern=pattern)
+
+
+Uuid = Annotated[str, matching(r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z", "a UUID")]
+ApplicationId = Annotated[
+    str, matching(r"^[-a-z0-9]{1,200}\Z", "at most 200 lower-case letters, digits and dashes")
+]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Number = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 
@@ -204,19 +214,52 @@ def _spread(members: dict[str, Any]) -> dict[str, Any]:
 
 
 _MISSING = re.compile(r"Object missing required field `(.+)`\Z")
+_NO_MEMBER = re.compile(r"Invalid enum value (.+)\Z", re.DOTALL)
+_UNQUOTED = re.compile(r"Expected `str`, got `(int|float|bool|null)`\Z")
 
 
 def _raise_exact(cls: type[Document], plain: Any, error: msgspec.ValidationError, source: str) -> NoReturn:
     """Turn msgspec's error into ours, with the names its paths leave out (`[...]`) filled in."""
-    message, _, place = str(error).partition(" - at ")
-    path = _exact_path(cls, plain, str(error), place.removeprefix("`key` in ").strip("`") or "$")
+    message, _, place = str(error).rpartition(" - at ")
+    place = place.removeprefix("`key` in ").strip("`")
+    if not message:
+        message, place = str(error), "$"
+    path, steps = _exact_path(cls, plain, str(error), place)
     if missing := _MISSING.match(message):
         path, message = member(path, missing[1]), "is required"
-    raise DocumentError(message.replace("`", ""), source=source, path=path)
+    else:
+        message = _in_words(cls, message, steps)
+    raise DocumentError(message, source=source, path=path)
 
 
-def _exact_path(cls: type[Document], plain: Any, error: str, place: str) -> str:
-    """Return `place` with every `[...]` replaced by the member that causes `error`."""
+def _in_words(cls: type[Document], message: str, steps: list[int | str]) -> str:
+    """Return msgspec's `message` for people: what was expected, not by which pattern or enumeration."""
+    if value := _NO_MEMBER.match(message):
+        return f"expected one of {', '.join(_choices(msgspec.inspect.type_info(cls), steps))}, got {value[1]}"
+    for pattern, words in _IN_WORDS.items():
+        if message == f"Expected `str` matching regex {pattern!r}":
+            return f"expected {words}"
+    hint = "; put it in quotes" if cls.is_yaml and _UNQUOTED.match(message) else ""
+    return "e" + message.removeprefix("E").replace("`", "") + hint if message[0] == "E" else message
+
+
+def _choices(info: Any, steps: list[int | str]) -> list[str]:
+    """Return the words an enumeration at `steps` inside the type `info` allows."""
+    for step in steps:
+        match info:
+            case msgspec.inspect.StructType():
+                info = next(field.type for field in info.fields if field.encode_name == step)
+            case msgspec.inspect.DictType():
+                info = info.value_type
+            case _:
+                info = info.item_type
+        if isinstance(info, msgspec.inspect.UnionType):
+            info = next(each for each in info.types if not isinstance(each, msgspec.inspect.NoneType))
+    return [str(each) for each in info.cls]
+
+
+def _exact_path(cls: type[Document], plain: Any, error: str, place: str) -> tuple[str, list[int | str]]:
+    """Return `place` with every `[...]` replaced by the member that causes `error`, and as steps."""
     first, *others = place.split("[...]")
     path, steps = first, _steps(first)
     for part in others:
@@ -224,7 +267,7 @@ def _exact_path(cls: type[Document], plain: Any, error: str, place: str) -> str:
         plain = _replaced(plain, steps, {name: _at(plain, steps)[name]})
         path = member(path, name) + part
         steps += [name, *_steps(part)]
-    return path
+    return path, steps
 
 
 def _steps(path: str) -> list[int | str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 
 import msgspec
 
-from edgewright.protocol.documents import Document, Text, dump_json, load_json
+from edgewright.protocol.documents import Document, Text, dump_json, load_json, matching
 from edgewright.protocol.errors import DocumentError, MalformedDocumentError
 
 _PREFIX: Final = "ewt1."
@@ -25,9 +25,9 @@ class EnrollmentToken(
     `url` is the web listener's, `pin` as in TLS-14, `secret` base64url of 32 random bytes.
     """
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^https://[^/\s]+/?\Z")]
-    pin: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=\Z")]
-    secret: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z")]
+    url: Annotated[str, matching(r"^https://[^/\s]+/?\Z", "an https:// URL without a path")]
+    pin: Annotated[str, matching(r"^[A-Za-z0-9+/]{43}=\Z", "base64 of 32 bytes")]
+    secret: Annotated[str, matching(r"^[A-Za-z0-9_-]{43}\Z", "base64url of 32 bytes")]
 
     @classmethod
     def parse(cls, text: str) -> Self:

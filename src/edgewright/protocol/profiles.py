@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Final
 
-import msgspec
-
-from edgewright.protocol.documents import ExtensiblePart, Part, Text, Violation
+from edgewright.protocol.documents import ExtensiblePart, Part, Text, Violation, matching
 
 # Names become directory and project names, so neither `..` nor a leading dash gets this far.
-ComponentName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")]
-Tag = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")]
-Repository = Annotated[str, msgspec.Meta(pattern=r"^oci://[^\s\x00-\x1f]+\Z")]
-Timeout = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}m[0-9]{1,6}s\Z")]
+ComponentName = Annotated[
+    str, matching(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z", "letters, digits and dashes, at most 200")
+]
+Tag = Annotated[str, matching(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z", "a version that is a valid OCI tag")]
+Repository = Annotated[str, matching(r"^oci://[^\s\x00-\x1f]+\Z", "an oci:// reference")]
+Timeout = Annotated[str, matching(r"^[0-9]{1,6}m[0-9]{1,6}s\Z", "minutes and seconds such as 8m30s")]
 
 # SemVer 2.0 without `v`, `+` written `_` (spec: PKG-1; the pattern of the published API description).
 SEMVER_TAG: Final = re.compile(

@@ -93,14 +93,14 @@ def test_parsing_leaves_the_given_value_alone():
 @pytest.mark.parametrize(
     ("value", "path", "says"),
     [
-        ([], "$", "Expected object, got array"),
-        ({"itemList": {}}, "$.itemList", "Expected array, got object"),
+        ([], "$", "expected object, got array"),
+        ({"itemList": {}}, "$.itemList", "expected array, got object"),
         ({"itemList": [{"itemName": "a"}, {}]}, "$.itemList[1].itemName", "is required"),
-        ({"itemList": [{"itemName": 1}]}, "$.itemList[0].itemName", "Expected str, got int"),
+        ({"itemList": [{"itemName": 1}]}, "$.itemList[0].itemName", "expected str, got int"),
         (
             {"freeForm": {"good": {"itemName": "a"}, "bad": {"itemName": 1}}},
             "$.freeForm.bad.itemName",
-            "Expected str",
+            "expected str",
         ),
         ({"freeForm": {"odd key": {}}}, '$.freeForm["odd key"].itemName', "is required"),
     ],
