@@ -462,9 +462,9 @@ sys.path[:0] = sys.argv[1:3]
 from support.compose_component import Bench
 from support.testbed import Testbed
 from pathlib import Path
-import json
 bed = Testbed.from_environment()
-bench = Bench(engine=bed.engines[sys.argv[3]], registry=bed.registry, directory=Path(sys.argv[4]), unique=sys.argv[5])
+engine, directory, unique = bed.engines[sys.argv[3]], Path(sys.argv[4]), sys.argv[5]
+bench = Bench(engine=engine, registry=bed.registry, directory=directory, unique=unique)
 component = bench.wanted(sys.argv[6], environment={"A": sys.argv[7]}, content=None)
 runtime = bench.runtime()
 runtime.fetch(component)
