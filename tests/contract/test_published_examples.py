@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml as pyyaml
 
-from edgewright.protocol import documents, media_types, yaml
+from edgewright.protocol import json as wire_json
+from edgewright.protocol import media_types, yaml
 from edgewright.protocol.capabilities import DeviceCapabilities
 from edgewright.protocol.constraints import unmet
 from edgewright.protocol.deployment import ApplicationDeployment, component_environment
@@ -69,7 +70,7 @@ def test_published_examples_are_read_and_rendered_without_loss(name):
     rendered = document.render()
     assert kind.parse(rendered) == document
     assert kind.parse(rendered).render() == rendered
-    load = yaml.load if kind.is_yaml else documents.load_json
+    load = yaml.load if kind.is_yaml else wire_json.load
     original, again = load(read(name), source=name), load(rendered, source=name)
     assert covers(original, again)
     assert covers(again, drop_defaults(original))

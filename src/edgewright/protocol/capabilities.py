@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Final
 
 import msgspec
 
-from edgewright.protocol.documents import Document, ExtensiblePart, Number, Part, Violation, matching, member
+from edgewright.protocol.conversion import matching, member
+from edgewright.protocol.documents import Document, ExtensiblePart, Number, Part, Violation
 from edgewright.protocol.quantities import parse_quantity
 
 DeviceId = Annotated[

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-from edgewright.protocol.documents import Number, Part, Violation, matching
+from edgewright.protocol.conversion import matching
+from edgewright.protocol.documents import Number, Part, Violation
 from edgewright.protocol.quantities import parse_quantity
 
 if TYPE_CHECKING:

@@ -8,17 +8,8 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from edgewright.protocol.constraints import DeviceConstraints, constraint_violations
-from edgewright.protocol.documents import (
-    ApplicationId,
-    Document,
-    ExtensiblePart,
-    Part,
-    Text,
-    Uuid,
-    Violation,
-    matching,
-    member,
-)
+from edgewright.protocol.conversion import matching, member
+from edgewright.protocol.documents import ApplicationId, Document, ExtensiblePart, Part, Text, Uuid, Violation
 from edgewright.protocol.profiles import Component, ProfileType, Target, duplicate_names
 from edgewright.protocol.values import Value, value_text
 

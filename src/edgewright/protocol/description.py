@@ -11,16 +11,8 @@ from typing import Annotated, Any, ClassVar, Final, Self
 import msgspec
 
 from edgewright.protocol.constraints import DeviceConstraints, constraint_violations
-from edgewright.protocol.documents import (
-    ApplicationId,
-    Document,
-    ExtensiblePart,
-    Part,
-    Text,
-    Violation,
-    matching,
-    member,
-)
+from edgewright.protocol.conversion import matching, member
+from edgewright.protocol.documents import ApplicationId, Document, ExtensiblePart, Part, Text, Violation
 from edgewright.protocol.errors import DocumentError
 from edgewright.protocol.media_types import APP_RESOURCES
 from edgewright.protocol.profiles import (

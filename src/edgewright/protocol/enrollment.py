@@ -10,7 +10,9 @@ from typing import Annotated, Final, Self
 
 import msgspec
 
-from edgewright.protocol.documents import Document, Text, dump_json, load_json, matching
+from edgewright.protocol import json
+from edgewright.protocol.conversion import matching
+from edgewright.protocol.documents import Document, Text
 from edgewright.protocol.errors import DocumentError, MalformedDocumentError
 
 _PREFIX: Final = "ewt1."
@@ -38,7 +40,7 @@ class EnrollmentToken(
         encoded = line[len(_PREFIX) :]
         try:
             data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-            return msgspec.convert(load_json(data, source=_TOKEN), cls)
+            return msgspec.convert(json.load(data, source=_TOKEN), cls)
         except (binascii.Error, ValueError) as error:
             if isinstance(error, msgspec.ValidationError):
                 raise DocumentError("it was not made by this software", source=_TOKEN) from None
@@ -48,7 +50,7 @@ class EnrollmentToken(
 
     def render(self) -> str:
         """Return the one line."""
-        data = dump_json(msgspec.to_builtins(self))
+        data = json.dump(msgspec.to_builtins(self))
         return _PREFIX + base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
 
     def __repr__(self) -> str:

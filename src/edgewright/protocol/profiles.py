@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Final
 
-from edgewright.protocol.documents import ExtensiblePart, Part, Text, Violation, matching
+from edgewright.protocol.conversion import matching
+from edgewright.protocol.documents import ExtensiblePart, Part, Text, Violation
 
 # Names become directory and project names, so neither `..` nor a leading dash gets this far.
 ComponentName = Annotated[

@@ -11,7 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from edgewright.protocol.documents import Part, load_json
+from edgewright.protocol import json
+from edgewright.protocol.documents import Part
 from edgewright.protocol.errors import DocumentError
 
 Scalar = str | bool | int | float
@@ -82,7 +83,7 @@ class Schema(Part, frozen=True, kw_only=True):
         if not text.startswith("["):
             return tuple(_coerce_item(self.data_type.item, item) for item in text.split(",") if text)
         try:
-            items = load_json(text.encode(), source="array")
+            items = json.load(text.encode(), source="array")
         except DocumentError as error:
             raise ValueError(f"expected a JSON array or values separated by commas: {error.detail}") from None
         if not isinstance(items, list) or not all(_has_type(self.data_type.item, item) for item in items):

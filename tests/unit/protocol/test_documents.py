@@ -8,15 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.protocol.documents import (
-    Document,
-    ExtensiblePart,
-    Part,
-    dump_json,
-    load_json,
-    member,
-)
+from edgewright.protocol.conversion import member
+from edgewright.protocol.documents import Document, ExtensiblePart, Part
 from edgewright.protocol.errors import DocumentError, MalformedDocumentError
+from edgewright.protocol.json import dump as dump_json
+from edgewright.protocol.json import load as load_json
 
 
 class Item(ExtensiblePart, frozen=True, kw_only=True):
