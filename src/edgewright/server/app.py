@@ -7,7 +7,8 @@ from edgewright.server.context import ServerContext
 from edgewright.server.device_api.current_state import delete_capabilities, post_status, put_capabilities
 from edgewright.server.device_api.desired_state import get_bundle, get_document, get_manifest
 from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_enroll
-from edgewright.server.operator_api.routes import operator_openapi, operator_router
+from edgewright.server.operator_api.routes import operator_router
+from edgewright.server.operator_api.schema import operator_openapi
 from edgewright.server.problems import answer_for
 
 

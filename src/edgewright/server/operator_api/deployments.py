@@ -33,7 +33,7 @@ async def list_deployments(
     return [entry for entry in entries if removed or entry.state != Truth.REMOVED]
 
 
-@post("/deployments", status_code=201, summary="Deploy an application")
+@post("/deployments", status_code=201, summary="Deploy an application", body=NewDeployment)
 async def create_deployment(request: ServerRequest) -> DeploymentEntry:
     """Deploy one version of an application on one device."""
     context = context_of(request)
@@ -66,7 +66,7 @@ async def show_deployment(request: ServerRequest, deployment_id: str) -> Deploym
         return await deployment_entry(connection, record)
 
 
-@put("/deployments/{deployment_id:str}", summary="Change a deployment")
+@put("/deployments/{deployment_id:str}", summary="Change a deployment", body=ChangedDeployment)
 async def change_deployment(request: ServerRequest, deployment_id: str) -> DeploymentEntry:
     """Give a deployment another version of its application or other parameters; its id stays."""
     context = context_of(request)

@@ -29,7 +29,7 @@ async def show_device(request: ServerRequest, client_id: str) -> DeviceDetail:
         return await device_detail(connection, client, reported, context.contacts)
 
 
-@post("/devices/{client_id:str}/accept", status_code=200, summary="Accept a device")
+@post("/devices/{client_id:str}/accept", status_code=200, summary="Accept a device", creates=True)
 async def accept_device(request: ServerRequest, client_id: str) -> Response[DeviceDetail]:
     """Accept a client whose certificate another authority issues, or a retired one again: `201` or `200`."""
     context = context_of(request)

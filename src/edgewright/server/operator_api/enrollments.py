@@ -14,7 +14,7 @@ from edgewright.server.store import enrollments
 from edgewright.server.store.enrollments import Enrollment
 
 
-@post("/enrollments", status_code=201, summary="Invite a device")
+@post("/enrollments", status_code=201, summary="Invite a device", body=NewEnrollment)
 async def create_enrollment(request: ServerRequest) -> CreatedEnrollment:
     """Make a one-time token with which a device enrolls under the given name."""
     context = context_of(request)

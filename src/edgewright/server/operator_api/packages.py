@@ -16,6 +16,7 @@ from edgewright.server.imports import import_package
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import PackageDetail, PackageEntry, PackageImport
 from edgewright.server.operator_api.requests import read_json
+from edgewright.server.operator_api.schema import GZIP
 from edgewright.server.operator_api.views import package_detail, package_entry
 from edgewright.server.store import packages
 from edgewright.server.store.packages import PackageRecord
@@ -38,7 +39,7 @@ async def show_package(request: ServerRequest, application_id: str, version: str
         return await _detail(connection, record)
 
 
-@post("/packages", status_code=200, summary="Upload a package")
+@post("/packages", status_code=200, summary="Upload a package", body=GZIP, creates=True)
 async def upload_package(request: ServerRequest) -> Response[PackageDetail]:
     """Take the gzip tar of a package folder: `201`, or `200` if the very same one is here already."""
     body = await read_body(request, limit=MAX_PACKAGE_BYTES)
@@ -46,7 +47,13 @@ async def upload_package(request: ServerRequest) -> Response[PackageDetail]:
     return await _add(request, package, source="upload")
 
 
-@post("/packages/import", status_code=200, summary="Import a package from a registry")
+@post(
+    "/packages/import",
+    status_code=200,
+    summary="Import a package from a registry",
+    body=PackageImport,
+    creates=True,
+)
 async def import_from_registry(request: ServerRequest) -> Response[PackageDetail]:
     """Fetch a package from an OCI registry: `201`, or `200` if the very same one is here already."""
     asked = await read_json(request, PackageImport)

@@ -1,6 +1,6 @@
 """Reads JSON requests; what is wrong with one is said field by field."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -8,6 +8,7 @@ from edgewright.protocol.problem import ProblemType
 from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerRequest
 from edgewright.server.errors import Fault, InvalidError
+from edgewright.server.operator_api.documents import ParameterValue
 from edgewright.server.problems import ProblemError
 
 MAX_REQUEST_BYTES = 1024 * 1024
@@ -21,8 +22,24 @@ async def read_json(request: ServerRequest, kind: type[Kind]) -> Kind:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `")
-        field = path.rstrip("`").removeprefix("$").lstrip(".")
-        raise InvalidError("the request is not as expected", Fault(field=field, message=message)) from error
+        raise InvalidError("the request is not as expected", _fault(body, str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProblemError(ProblemType.INVALID_REQUEST, f"the body is not JSON: {error}") from error
+
+
+def _fault(body: bytes, text: str) -> Fault:
+    """Return which field a decoding error is about; the decoder does not name the members of mappings."""
+    message, _, path = text.partition(" - at `")
+    field = path.rstrip("`").removeprefix("$").lstrip(".")
+    if field.startswith("parameters[...]"):
+        field = f"parameters.{_wrong_parameter(msgspec.json.decode(body)['parameters'])}"
+    return Fault(field=field, message=message)
+
+
+def _wrong_parameter(parameters: dict[str, Any]) -> str:
+    for name, value in parameters.items():
+        try:
+            msgspec.convert(value, ParameterValue)
+        except msgspec.ValidationError:
+            return name
+    return ""

@@ -1,11 +1,7 @@
 """The operator API as one router: every route needs the token, but for the description of the API itself."""
 
 from litestar import Router
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
-from edgewright import __version__
 from edgewright.server.operator_api import deployments, devices, enrollments, packages
 from edgewright.server.operator_api.access import require_operator
 
@@ -38,15 +34,4 @@ def operator_router() -> Router:
         guards=[require_operator],
         security=[{"token": []}],
         tags=["operator"],
-    )
-
-
-def operator_openapi() -> OpenAPIConfig:
-    """Return how the operator API describes itself, at `/operator/schema/openapi.json` (OpenAPI 3.1)."""
-    return OpenAPIConfig(
-        title="Edgewright operator API",
-        version=__version__,
-        path="/operator/schema",
-        render_plugins=[JsonRenderPlugin()],
-        components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     )
