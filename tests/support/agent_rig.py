@@ -5,8 +5,8 @@
     with agent.running():
         …
 
-Run as a program it is those processes: `agent_rig.py watch …` and `agent_rig.py round …` are the product's own
-entry points with `DirectoryRuntime` in place of a container engine.
+Run as a program it is those processes: `agent_rig.py watch …` and `agent_rig.py round …` are the product's
+own entry points with `DirectoryRuntime` in place of a container engine.
 """
 
 import json
@@ -34,7 +34,6 @@ from edgewright.agent.runtimes import (
     ObservedComponent,
 )
 from edgewright.agent.store import Store
-
 from support.certificates import Authority, Issued, trust_bundle
 
 POLL_SECONDS = 0.1
@@ -44,7 +43,7 @@ class DirectoryRuntime:
     """A runtime whose device is a directory: killed anywhere, what was done stays done.
 
     `installed/` holds one file a component, `calls` one line a call. Trouble is arranged in `trouble.json`:
-    lists of component names under `unfetchable` and `refused`, `engine_down`, and `slow` seconds a call takes.
+    component names under `unfetchable` and `refused`, `engine_down`, and `slow` seconds a call takes.
     """
 
     profile = "compose"
@@ -112,7 +111,11 @@ class DirectoryRuntime:
         return self._directory / "installed" / f"{deployment_id}.{name}.json"
 
     def _fetched(self, component: Component) -> Path:
-        return self._directory / "fetched" / f"{component.deployment_id}.{component.name}.{component.revision[7:]}"
+        return (
+            self._directory
+            / "fetched"
+            / f"{component.deployment_id}.{component.name}.{component.revision[7:]}"
+        )
 
 
 class AgentRig:

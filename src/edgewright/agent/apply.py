@@ -180,23 +180,22 @@ class _Course:
 
 def _remove(revision: Revision, names: Sequence[str], tools: Tools) -> int:
     """Remove a deployment's components, last one first, and forget it; nothing of it stays on disk."""
-    if revision.stage is not Stage.REMOVED:
-        log.info(f"deployment {revision.name}: removing")
+    log.info(f"deployment {revision.name}: removing")
+    for name in names:
         tools.ledger.record(revision)
-        for name in names:
-            revision = _remove_component(revision, name, tools)
-        if revision.failure is not None:
-            revision = replace(revision, attempts=revision.attempts + 1)
-            tools.ledger.record(revision)
-            return revision.attempts
-        tools.ledger.record(revision.at(Stage.REMOVED))
+        revision = _remove_component(revision, name, tools)
+    if revision.failure is not None:
+        revision = replace(revision, attempts=revision.attempts + 1)
+        tools.ledger.record(revision)
+        return revision.attempts
     shutil.rmtree(tools.paths.deployment(revision.deployment_id), ignore_errors=True)
-    tools.ledger.forget(revision.deployment_id)
+    tools.ledger.forget(revision.at(Stage.REMOVED))
     log.info(f"deployment {revision.name}: removed")
     return 0
 
 
 def _remove_component(revision: Revision, name: str, tools: Tools) -> Revision:
+    """Remove one component from every runtime; return the revision as it stands then."""
     directory = tools.paths.component(revision.deployment_id, revision.digest, name)
     try:
         for runtime in tools.runtimes.values():
@@ -206,9 +205,7 @@ def _remove_component(revision: Revision, name: str, tools: Tools) -> Revision:
         failure = Failure.of(error)
         state = State.REMOVING if error.retryable else State.FAILED
         return replace(revision.with_component(name, state, failure), failure=failure)
-    revision = revision.with_component(name, State.REMOVED)
-    tools.ledger.record(revision)
-    return revision
+    return revision.with_component(name, State.REMOVED)
 
 
 def _delete_other_revisions(revision: Revision, paths: Paths) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import GOING, HELD, WAITING, Failure, Progress, Revision, Stage
+from edgewright.agent.revisions import HELD, WAITING, Failure, Progress, Revision, Stage
 from edgewright.agent.runtimes import Component
 from edgewright.protocol.capabilities import DeviceCapabilities
 from edgewright.protocol.constraints import unmet
@@ -169,7 +169,7 @@ def take_up(desired: Sequence[Desired], revisions: Sequence[Revision]) -> list[R
             changes.append(_new(wanted, adopted))
         elif revision.stage is Stage.SUPERSEDED:
             changes.append(replace(revision.at(Stage.ACCEPTED), adopted=adopted, attempts=0))
-        elif revision.stage in GOING:
+        elif revision.stage is Stage.REMOVING:
             changes.append(_new(wanted, wanted.version))
         elif revision.stage in HELD and revision.adopted != wanted.version:
             changes.append(replace(revision, adopted=wanted.version))

@@ -67,11 +67,16 @@ class Ledger:
             "DELETE FROM revisions WHERE deployment_id = ? AND digest = ?", revision.key
         )
 
-    def forget(self, deployment_id: str) -> None:
-        """Forget a deployment altogether; reports that wait to be sent stay."""
+    def forget(self, revision: Revision) -> None:
+        """Report that the deployment of `revision` is removed, and forget it altogether, in one step."""
         with self._store.transaction():
-            self._store.connection.execute("DELETE FROM revisions WHERE deployment_id = ?", (deployment_id,))
-            self._outbox.forget(_name(deployment_id))
+            queued = self._write(revision)
+            self._store.connection.execute(
+                "DELETE FROM revisions WHERE deployment_id = ?", (revision.deployment_id,)
+            )
+            self._outbox.forget(_name(revision.deployment_id))
+        if queued:
+            self._notify()
 
     def _write(self, revision: Revision) -> bool:
         """Write one revision and queue its status; return whether that says anything new."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgewright.agent.desired import NOT_AT_HAND, REFUSALS, Desired
-from edgewright.agent.revisions import GOING, Failure, Progress, Revision, Stage
+from edgewright.agent.revisions import Failure, Progress, Revision, Stage
 from edgewright.agent.runtimes import Health, ObservedComponent
 from edgewright.protocol.status import State
 
@@ -112,7 +112,7 @@ def _removals(
 
 def _removal(deployment_id: str, revisions: Sequence[Revision], observed: Observed, version: int) -> Remove:
     names = _all_names(deployment_id, revisions, observed)
-    going = next((each for each in revisions if each.stage in GOING), None)
+    going = next((each for each in revisions if each.stage is Stage.REMOVING), None)
     if going is not None:
         return Remove(replace(going, failure=None), names)
     last = next((each for each in revisions if each.stage is not Stage.SUPERSEDED), None)

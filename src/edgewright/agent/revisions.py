@@ -11,7 +11,7 @@
 | failed     | failed     | leaves it alone; one that was installed before is repaired        |
 | superseded | installed  | (another revision of the deployment has begun; kept, not reported)|
 | removing   | removing   | removes the rest                                                  |
-| removed    | removed    | forgets it                                                        |
+| removed    | removed    | (reported and forgotten in one step, never found on disk)         |
 
 Every stage may be left for `removing`, because the desired state may change at any time.
 """
@@ -51,7 +51,7 @@ FOLLOWS: Final[Mapping[Stage, frozenset[Stage]]] = {
     S.FAILED: frozenset({S.FETCHING, S.APPLYING, S.SUPERSEDED, S.REMOVING}),
     S.SUPERSEDED: frozenset({S.ACCEPTED, S.REMOVING}),
     S.REMOVING: frozenset({S.ACCEPTED, S.REMOVED}),
-    S.REMOVED: frozenset({S.ACCEPTED}),
+    S.REMOVED: frozenset(),
 }
 """Which stage may follow which; every stage may also be recorded again."""
 WORDS: Final[Mapping[Stage, State]] = {
@@ -70,8 +70,6 @@ WAITING: Final = frozenset({S.ACCEPTED, S.FETCHING, S.READY})
 """Stages before anything that runs is touched."""
 HELD: Final = frozenset({S.APPLYING, S.VERIFYING, S.INSTALLED, S.FAILED})
 """Stages of a revision that this device has begun to apply (spec: ST-21)."""
-GOING: Final = frozenset({S.REMOVING, S.REMOVED})
-"""Stages of a deployment that is on its way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
