@@ -28,14 +28,15 @@ def deployment_rows(deployments: Sequence[DeploymentView], now: datetime) -> lis
 
 
 def said(deployment: DeploymentView) -> str:
-    """Return in a few words what the device last said: the faults, or the components that are not done."""
+    """Return in a few words what the device last said: the faults, else how far the components are."""
     if deployment.faults:
         return "; ".join(deployment.faults)
     current = deployment.current
     if current is None:
         return "nothing yet"
-    under_way = [f"{one.name} {one.state}" for one in current.components if one.state != current.state]
-    return ", ".join(under_way) or current.state
+    if all(one.state == current.state for one in current.components):
+        return current.state
+    return ", ".join(f"{one.name} {one.state}" for one in current.components)
 
 
 def print_deployment(deployment: DeploymentView, now: datetime) -> None:

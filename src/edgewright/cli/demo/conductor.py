@@ -52,12 +52,12 @@ def _run_steps(steps: Sequence[Step], world: World) -> str:
             seen = step.run(world)
         except (EdgewrightError, OSError) as error:
             message = describe(error)
-            world.report.failed(index, message)
+            world.report.failed(message)
             return _explain(step, message, world)
         except KeyboardInterrupt:
-            world.report.failed(index, "interrupted")
+            world.report.failed("interrupted")
             raise
-        world.report.done(index, seen)
+        world.report.done(seen)
     return ""
 
 
@@ -81,9 +81,9 @@ def _clean_up(world: World, index: int) -> str:
             if complaint
         ]
         if complaints:
-            world.report.failed(index, complaints[0])
+            world.report.failed(complaints[0])
             return "\n".join(f"edgewright: error: {CLEAN_UP}: {complaint}" for complaint in complaints)
-        world.report.done(index, "everything stopped and removed, nothing left behind")
+        world.report.done("everything stopped and removed, nothing left behind")
         return ""
 
 

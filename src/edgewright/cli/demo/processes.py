@@ -15,6 +15,7 @@ from typing import TypeVar
 from edgewright.cli.errors import OutcomeError
 
 TAIL_LINES = 15
+TAIL_COLUMNS = 300
 POLL_SECONDS = 0.05
 T = TypeVar("T")
 
@@ -98,9 +99,44 @@ def run_edgewright(words: Sequence[str], environment: Mapping[str, str], *, time
     except subprocess.TimeoutExpired as error:
         raise OutcomeError(f"edgewright {' '.join(words)}: no answer within {timeout:.0f} s") from error
     if done.returncode != 0:
-        message = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
-        raise OutcomeError(f"edgewright {words[0]} {words[1]}: {message.removeprefix('edgewright: error: ')}")
+        raise _failure(words, done.returncode, done.stderr)
     return done.stdout
+
+
+def follow_edgewright(
+    words: Sequence[str], environment: Mapping[str, str], log: Path, tell: Callable[[str], None]
+) -> None:
+    """Carry out `edgewright WORDS`, which has a time limit of its own, and `tell` every line as it comes.
+
+    Raises OutcomeError with its error message; that goes to `log`, so that no pipe can fill up.
+    """
+    with (
+        log.open("w+") as errors,
+        subprocess.Popen(
+            edgewright(words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=dict(environment),
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            for line in process.stdout or ():
+                tell(line.rstrip())
+            process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        if process.returncode != 0:
+            errors.seek(0)
+            raise _failure(words, process.returncode, errors.read())
+
+
+def _failure(words: Sequence[str], code: int, errors: str) -> OutcomeError:
+    message = errors.strip().removeprefix("edgewright: error: ") or f"exit code {code}"
+    return OutcomeError(f"edgewright {' '.join(words[:2])}: {message}")
 
 
 def free_port() -> int:
@@ -112,5 +148,6 @@ def free_port() -> int:
 
 
 def tail(log: Path) -> str:
-    """Return the last lines of `log`."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    """Return the last lines of `log`, the long ones cut."""
+    lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    return "\n".join(line if len(line) <= TAIL_COLUMNS else f"{line[:TAIL_COLUMNS]}…" for line in lines)

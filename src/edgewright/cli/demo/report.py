@@ -42,7 +42,7 @@ class Row:
 
 
 class Report(Protocol):
-    """Shows steps one after the other; `begin` and then either `done` or `failed` for each."""
+    """Shows steps one after the other: `begin` with the step's index, then `done` or `failed` for it."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -50,8 +50,9 @@ class Report(Protocol):
     ) -> None: ...
     def begin(self, index: int) -> None: ...
     def command(self, text: str) -> None: ...
-    def done(self, index: int, seen: str) -> None: ...
-    def failed(self, index: int, message: str) -> None: ...
+    def detail(self, text: str) -> None: ...
+    def done(self, seen: str) -> None: ...
+    def failed(self, message: str) -> None: ...
     def finish(self) -> None: ...
 
 
@@ -60,6 +61,7 @@ class Lines:
 
     def __init__(self, titles: Sequence[str]) -> None:
         self.rows = [Row(title=title) for title in titles]
+        self._row = self.rows[0]
 
     def __enter__(self) -> Self:
         return self
@@ -71,22 +73,25 @@ class Lines:
 
     def begin(self, index: int) -> None:
         """Say that the step `index` begins."""
-        row = self.rows[index]
-        row.phase, row.began = Phase.UNDER_WAY, time.monotonic()
-        self._line(f"[{index + 1}/{len(self.rows)}] {row.title}")
+        self._row = _begin(self.rows[index])
+        self._line(f"[{index + 1}/{len(self.rows)}] {self._row.title}")
 
     def command(self, text: str) -> None:
         """Show the command that is carried out now."""
         self._line(f"      $ {text}")
 
-    def done(self, index: int, seen: str) -> None:
-        """Say that the step ended well, and what was seen."""
-        _end(self.rows[index], Phase.DONE, seen)
-        self._line(f"      {seen} ({self.rows[index].seconds:.1f} s)")
+    def detail(self, text: str) -> None:
+        """Say how far the step is."""
+        self._line(f"      {text}")
 
-    def failed(self, index: int, message: str) -> None:
+    def done(self, seen: str) -> None:
+        """Say that the step ended well, and what was seen."""
+        _end(self._row, Phase.DONE, seen)
+        self._line(f"      {seen} ({self._row.seconds:.1f} s)")
+
+    def failed(self, message: str) -> None:
         """Say that the step failed, and why."""
-        _end(self.rows[index], Phase.FAILED, message)
+        _end(self._row, Phase.FAILED, message)
         self._line(f"      FAILED: {message}")
 
     def finish(self) -> None:
@@ -112,6 +117,7 @@ class Drawn:
 
     def __init__(self, titles: Sequence[str]) -> None:
         self.rows = [Row(title=title) for title in titles]
+        self._row = self.rows[0]
         self._command = ""
         self._live: Live | None = None
 
@@ -131,21 +137,25 @@ class Drawn:
 
     def begin(self, index: int) -> None:
         """Show the step `index` as under way."""
-        self.rows[index].phase, self.rows[index].began = Phase.UNDER_WAY, time.monotonic()
+        self._row = _begin(self.rows[index])
         self._command = ""
 
     def command(self, text: str) -> None:
         """Show the command that is carried out now, below the table."""
         self._command = text
 
-    def done(self, index: int, seen: str) -> None:
+    def detail(self, text: str) -> None:
+        """Show how far the step is, where later the result will be."""
+        self._row.seen = text
+
+    def done(self, seen: str) -> None:
         """Show the step as done, with what was seen."""
-        _end(self.rows[index], Phase.DONE, seen)
+        _end(self._row, Phase.DONE, seen)
         self._command = ""
 
-    def failed(self, index: int, message: str) -> None:
+    def failed(self, message: str) -> None:
         """Show the step as failed, with the first line of the reason."""
-        _end(self.rows[index], Phase.FAILED, message.partition("\n")[0])
+        _end(self._row, Phase.FAILED, message.partition("\n")[0])
         self._command = ""
 
     def finish(self) -> None:
@@ -174,10 +184,18 @@ class Drawn:
                 case Phase.TO_COME:
                     mark, shown = Text(" "), ""
             style = "dim" if row.phase is Phase.TO_COME else ""
-            table.add_row(mark, Text(row.title, style=style), Text(row.seen), Text(shown, style="dim"))
+            aside = "dim" if row.phase is Phase.UNDER_WAY else ""
+            table.add_row(
+                mark, Text(row.title, style=style), Text(row.seen, style=aside), Text(shown, style="dim")
+            )
         if not self._command:
             return table
         return Group(table, Text(f"\n$ {self._command}", style="dim", overflow="ellipsis", no_wrap=True))
+
+
+def _begin(row: Row) -> Row:
+    row.phase, row.began = Phase.UNDER_WAY, time.monotonic()
+    return row
 
 
 def _end(row: Row, phase: Phase, seen: str) -> None:

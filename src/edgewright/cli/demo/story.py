@@ -20,7 +20,14 @@ from edgewright.agent.runtimes.engine import Engine
 from edgewright.cli.demo.engines import Leavings, find_leavings, open_engine, remove_leavings
 from edgewright.cli.demo.hello_files import copy_for, push_images
 from edgewright.cli.demo.images import find_busybox
-from edgewright.cli.demo.processes import Background, edgewright, free_port, run_edgewright, wait_for
+from edgewright.cli.demo.processes import (
+    Background,
+    edgewright,
+    follow_edgewright,
+    free_port,
+    run_edgewright,
+    wait_for,
+)
 from edgewright.cli.demo.registry import find_program, open_registry
 from edgewright.cli.demo.report import Report
 from edgewright.cli.errors import OutcomeError
@@ -78,20 +85,38 @@ class World:
 
     def run(self, *words: str) -> str:
         """Carry out `edgewright WORDS`, shown to the person; return what it printed."""
-        self.report.command("edgewright " + " ".join(_shown(word, self.folder) for word in words))
+        self._show(words)
         return run_edgewright(words, self.environment, timeout=COMMAND_SECONDS)
 
     def ask(self, *words: str) -> Any:
-        """Return the JSON that `edgewright WORDS -o json` printed."""
-        return msgspec.json.decode(self.run(*words, "-o", "json"))
+        """Return the answer to `edgewright WORDS`, asked for as JSON."""
+        self._show(words)
+        words = (*words, "-o", "json")
+        return msgspec.json.decode(run_edgewright(words, self.environment, timeout=COMMAND_SECONDS))
+
+    def follow(self, *words: str) -> None:
+        """Carry out `edgewright deployment WORDS`, and show what it says of the deployment as it says it."""
+        words = ("deployment", *words, "--timeout", "90s")
+        self._show(words)
+
+        def tell(line: str) -> None:
+            name, _, state = line.partition(": ")
+            if name.startswith(self.deployment[:8]):
+                self.report.detail(state)
+
+        follow_edgewright(words, self.environment, self.folder / "command.log", tell)
 
     def start(self, name: str, *words: str) -> Background:
         """Start `edgewright WORDS` beside the demo; it ends with the demo."""
-        self.report.command("edgewright " + " ".join(_shown(word, self.folder) for word in words))
+        self._show(words)
         self.logs[name] = self.folder / f"{words[0]}.log"
         process = Background(f"the {name}", edgewright(words), self.logs[name], self.environment)
         self.stack.callback(process.stop)
         return process
+
+    def _show(self, words: Sequence[str]) -> None:
+        shown = (_shown(word, self) for word in words)
+        self.report.command(f"edgewright {' '.join(shown)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +133,7 @@ def look_around(world: World) -> str:
     find_program()
     find_busybox()
     world.compose = find_compose_program(world.wanted_compose, os.environ)
-    return f"Compose {world.compose.version}, a registry program, a static busybox"
+    return f"Compose {world.compose.version}, registry, static busybox"
 
 
 def start_registry(world: World) -> str:
@@ -182,7 +207,7 @@ def install(world: World) -> str:
     world.port = free_port()
     made = world.ask("deployment", "create", "hello@1.0.0", "--device", DEVICE, "--set", f"port={world.port}")
     world.deployment = made["id"]
-    world.run("deployment", "watch", world.deployment, "--timeout", "90s")
+    world.follow("watch", world.deployment)
     return _components(world.ask("deployment", "show", world.deployment))
 
 
@@ -194,26 +219,26 @@ def open_page(world: World) -> str:
 
 def update(world: World) -> str:
     """Change to the next version; what the application kept in its volume must still be there."""
-    world.run("deployment", "change", world.deployment, "--version", "2.0.0", "--wait", "--timeout", "90s")
+    world.follow("change", world.deployment, "--version", "2.0.0", "--wait")
     before = world.visits
     page = visit(world, lambda page: page.version == "2.0.0", "the page is not of version 2.0.0")
     if page.visits <= before:
         raise OutcomeError(f"the volume was lost: {before} visits before the update, {page.visits} after")
     values = len(page.reading.history) if page.reading else 0
-    return f"page {page.version} with a curve of {values} values; visits kept ({page.visits})"
+    return f"page {page.version} with a curve of {values} values; counter kept"
 
 
 def change(world: World) -> str:
     """Change two parameters of what runs."""
     chosen = ("--set", f"greeting={GREETING}", "--set", "colour=violet")
-    world.run("deployment", "change", world.deployment, *chosen, "--wait", "--timeout", "90s")
+    world.follow("change", world.deployment, *chosen, "--wait")
     page = visit(world, lambda page: page.greeting == GREETING, "the page does not greet as it was told")
-    return f"{_telling(page)}, in {page.colour}"
+    return f"“{page.greeting}”, in {page.colour}"
 
 
 def remove(world: World) -> str:
     """Take the application off the device; nothing of it may stay but the images."""
-    world.run("deployment", "delete", world.deployment, "--wait", "--timeout", "90s")
+    world.follow("delete", world.deployment, "--wait")
     left = find_leavings(world.engine, [world.deployment], world.registry)
     kept = Leavings(containers=left.containers, networks=left.networks, volumes=left.volumes, images=())
     if str(kept):
@@ -265,7 +290,7 @@ def _page(world: World) -> Page | None:
 
 def _telling(page: Page) -> str:
     reading = f" at {page.reading.value:.1f} {page.reading.unit}" if page.reading else ""
-    return f"“{page.greeting}”, {page.machine}{reading}, visit {page.visits}"
+    return f"“{page.greeting}”: {page.machine}{reading}"
 
 
 def _run_file(path: Path) -> Mapping[str, Any] | None:
@@ -291,11 +316,13 @@ def _components(deployment: Mapping[str, Any]) -> str:
     return ", ".join(f"{one['name']} {one['state']}" for one in current["components"])
 
 
-def _shown(word: str, folder: Path) -> str:
-    """Return a word of a command line as a person would type it, without the demo's own folder."""
-    shown = word.replace(f"{folder}/", "")
+def _shown(word: str, world: World) -> str:
+    """Return a word of a command line as a person would type it: the id by its beginning, paths from here."""
     if word.startswith("ewt1."):
         return "TOKEN"
+    if word == world.deployment:
+        return word[:8]
+    shown = word.replace(f"{world.folder}/", "")
     return shown if re.fullmatch(r"[\w@%+=:,./-]+", shown) else f"'{shown}'"
 
 
