@@ -36,7 +36,7 @@ def open_registry(folder: Path) -> Iterator[str]:
     port = free_port()
     settings = {
         "version": 0.1,
-        "log": {"level": "fatal"},  # the access log stays; a blob that is not there yet is no error
+        "log": {"level": "error"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
