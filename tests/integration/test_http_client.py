@@ -414,13 +414,17 @@ def test_a_server_is_checked_by_anchor_and_name(serve, authority: Authority, tmp
     with Client(url, context=server_auth_context(anchors_pem=text(authority.pem))) as client:
         assert client.request("GET", "/").body == b"hello"
     other = Authority.create("example.org")
-    with Client(url, context=server_auth_context(anchors_pem=text(other.pem))) as client:
-        with pytest.raises(CertificateError, match="its certificate was refused"):
-            client.request("GET", "/")
+    with (
+        Client(url, context=server_auth_context(anchors_pem=text(other.pem))) as client,
+        pytest.raises(CertificateError, match="its certificate was refused"),
+    ):
+        client.request("GET", "/")
     named = url.replace("127.0.0.1", "localhost")
-    with Client(named, context=server_auth_context(anchors_pem=text(authority.pem))) as client:
-        with pytest.raises(CertificateError, match="Hostname mismatch"):
-            client.request("GET", "/")
+    with (
+        Client(named, context=server_auth_context(anchors_pem=text(authority.pem))) as client,
+        pytest.raises(CertificateError, match="Hostname mismatch"),
+    ):
+        client.request("GET", "/")
 
 
 @pytest.mark.requirement("TLS-4", "TLS-9", "SVID-5")
@@ -438,9 +442,11 @@ def test_both_sides_are_known_by_their_certificates(serve, authority: Authority,
     def refuse(peer: ssl.SSLSocket) -> None:
         raise IdentityError("another fleet manager")
 
-    with Client(url, context=context, check_peer=refuse) as client:
-        with pytest.raises(IdentityError, match="another fleet manager"):
-            client.request("GET", "/secret")
+    with (
+        Client(url, context=context, check_peer=refuse) as client,
+        pytest.raises(IdentityError, match="another fleet manager"),
+    ):
+        client.request("GET", "/secret")
     server.close()
     assert b"secret" not in b"".join(server.requests)
 
@@ -474,9 +480,11 @@ def test_a_server_of_the_past_is_refused(serve, authority: Authority, tmp_path: 
     old.minimum_version = ssl.TLSVersion.TLSv1_2
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     _, url = serve(answers(ok()), answers(ok()), context=old)
-    with Client(url, context=server_auth_context(anchors_pem=text(authority.pem))) as client:
-        with pytest.raises(NoTlsError):
-            client.request("GET", "/")
+    with (
+        Client(url, context=server_auth_context(anchors_pem=text(authority.pem))) as client,
+        pytest.raises(NoTlsError),
+    ):
+        client.request("GET", "/")
     ca = tmp_path / "ca.pem"
     ca.write_text(text(authority.pem))
     with Client(url, context=registry_context(str(ca))) as client:
@@ -490,9 +498,11 @@ def test_a_port_without_tls_is_said_to_be_one(serve, authority: Authority):
 
     _, url = serve(plain)
     context = server_auth_context(anchors_pem=text(authority.pem))
-    with Client(url.replace("http:", "https:"), context=context) as client:
-        with pytest.raises(NoTlsError, match="are the address and the port right"):
-            client.request("GET", "/")
+    with (
+        Client(url.replace("http:", "https:"), context=context) as client,
+        pytest.raises(NoTlsError, match="are the address and the port right"),
+    ):
+        client.request("GET", "/")
 
 
 def test_https_without_anything_to_check_by_is_refused():
@@ -507,9 +517,11 @@ def test_a_truncated_body_is_no_body(serve, authority: Authority, tmp_path: Path
         connection.shutdown(socket.SHUT_RDWR)  # without the TLS ending that says it was all
 
     _, url = serve(cut, context=server_context(authority, tmp_path))
-    with Client(url, context=server_auth_context(anchors_pem=text(authority.pem))) as client:
-        with pytest.raises(HttpError, match="cut off"):
-            client.request("GET", "/")
+    with (
+        Client(url, context=server_auth_context(anchors_pem=text(authority.pem))) as client,
+        pytest.raises(HttpError, match="cut off"),
+    ):
+        client.request("GET", "/")
 
 
 def test_files_that_cannot_be_used_are_named(authority: Authority, tmp_path: Path):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from edgewright.net.http import Client, HttpError, NoTlsError, Origin, Response
+from edgewright.net.http import Client, HttpError, NoTlsError, Origin, Response, UrlError
 from edgewright.net.registries import Registries, RegistrySettings
 from edgewright.net.tls import registry_context
 from edgewright.protocol.digests import DigestCheck, check_digest, digest_of, verify_digest
@@ -115,14 +115,16 @@ class RegistryClient:
         what = f"tags of {repository}"
         path: str | None = f"/v2/{_repository(repository)}/tags/list"
         found: list[str] = []
-        for _ in range(MAX_PAGES):
-            if path is None:
-                return found
+        seen: set[str] = set()
+        while path is not None:
+            if path in seen or len(seen) == MAX_PAGES:
+                raise RegistryError(f"registry {self.host}: {what}: the list does not end")
+            seen.add(path)
             answer = self._expect(self._request("GET", path), (200,), what)
             found += self._tags_in(answer, what)
             link = _NEXT_LINK.search(answer.headers.get("link", ""))
             path = None if link is None else self._own_path(path, link[1], what)
-        raise RegistryError(f"registry {self.host}: {what}: the list does not end")
+        return found
 
     def blob(self, repository: str, digest: str, *, limit: int) -> bytes:
         """Fetch a blob of at most `limit` bytes into memory, checked."""
@@ -263,7 +265,7 @@ class RegistryClient:
         query = {"service": challenge.get("service", ""), "scope": challenge.get("scope") or scope or ""}
         text = urlencode([pair for pair in query.items() if pair[1]])
         path = f"{realm.path or '/'}?{'&'.join(part for part in (realm.query, text) if part)}"
-        self._refuse_clear_text(Origin(base))
+        self._refuse_clear_text(base)
         headers = [] if self._settings.username is None else [("authorization", self._basic())]
         with self._connect(base) as client:
             answer = client.request("GET", path, headers=headers)
@@ -279,8 +281,14 @@ class RegistryClient:
             raise RegistryError(f"registry {self.host}: {base} answered without a token")
         return token
 
-    def _refuse_clear_text(self, origin: Origin) -> None:
-        if origin.scheme != "https" and not (self._settings.plain_http or is_loopback(origin.host)):
+    def _refuse_clear_text(self, base_url: str) -> None:
+        """Refuse to follow the registry to a place that is not HTTPS, or not HTTP at all."""
+        try:
+            origin = Origin(base_url)
+        except UrlError as error:
+            raise RegistryError(f"registry {self.host}: it points to {error}") from error
+        allowed = self._settings.plain_http or is_loopback(origin.host)
+        if origin.scheme != "https" and not (allowed and origin.scheme == "http"):
             raise RegistryError(f"registry {self.host}: refused to go to {origin.name} without TLS")
 
     # --- blobs --------------------------------------------------------------------------------------
@@ -347,7 +355,7 @@ class RegistryClient:
             base = f"{parts.scheme}://{parts.netloc}"
             target = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
             try:
-                self._refuse_clear_text(Origin(base))
+                self._refuse_clear_text(base)
                 with self._connect(base) as client:
                     answer = client.download(target, sink, headers=extra, started=started, max_body=limit)
             except HttpError as error:
