@@ -29,7 +29,9 @@ class TrustBundle(Document, frozen=True, kw_only=True):
     def from_anchors_der(
         cls, anchors: Sequence[bytes], *, sequence: int, refresh_hint: int | None = None
     ) -> Self:
-        """Make the bundle of CA certificates given as DER; raise IdentityError for anything else."""
+        """Make the bundle of CA certificates given as DER; raise IdentityError for anything else or none."""
+        if not anchors:
+            raise IdentityError("a trust bundle needs at least one anchor")
         return cls(keys=tuple(map(_jwk, anchors)), sequence=sequence, refresh_hint=refresh_hint)
 
     @property

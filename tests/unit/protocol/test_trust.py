@@ -79,6 +79,12 @@ def test_only_usable_ca_certificates_become_anchors(der):
         TrustBundle.from_anchors_der([der], sequence=1)
 
 
+@pytest.mark.requirement("TB-11")
+def test_a_bundle_is_not_made_of_nothing():
+    with pytest.raises(IdentityError, match="at least one"):
+        TrustBundle.from_anchors_der([], sequence=1)
+
+
 @pytest.mark.requirement("TB-5", "TB-10")
 def test_entries_of_no_concern_are_ignored():
     others = (
