@@ -96,7 +96,8 @@ def _run(args: argparse.Namespace) -> int:
     from edgewright.server.settings import DataDirectory
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Its warnings are about requests that strangers send.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     return server.run(DataDirectory(args.data), device_listen=args.device_listen, web_listen=args.web_listen)
 
 
