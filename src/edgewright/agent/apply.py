@@ -78,7 +78,10 @@ class _Course:
     def install(self, dropped: Sequence[str]) -> int:
         """Bring the whole revision up."""
         log.info(f"deployment {self._desired.name}: installing {self._desired.digest[:19]}")
-        self._write(self._revision.at(Stage.FETCHING))
+        again = self._revision.stage is Stage.FETCHING
+        self._revision = self._revision.at(Stage.FETCHING)
+        if not again:  # else the last obstacle stays reported until it is known to be gone
+            self._write(self._revision)
         if not self._each(self._components, self._runtime.fetch):
             return self._outcome()
         self._write(self._revision.at(Stage.READY))

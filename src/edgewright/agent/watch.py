@@ -40,6 +40,7 @@ class Watch:
         "_again_at",
         "_crashes",
         "_link",
+        "_nudged",
         "_pid",
         "_pipe",
         "_poll_seconds",
@@ -57,6 +58,7 @@ class Watch:
         self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._again_at: float | None = 0.0
+        self._nudged = False
         self._crashes = 0
         self._pid = 0
         self._pipe = -1
@@ -65,6 +67,9 @@ class Watch:
     def run(self) -> None:
         """Talk, start rounds and wait, for ever."""
         while True:
+            if self._nudged:
+                self._nudged = False
+                self._link.polls.due = self._link.posts.due = self._again_at = 0.0
             if self._link.greet():
                 self._again_at = 0.0
             self._start_round_if_due()
@@ -76,9 +81,8 @@ class Watch:
             self._wait(self._deadline())
 
     def poll_now(self) -> None:
-        """Poll and start a round at once: a person asked for it."""
-        self._link.polls.due = self._link.posts.due = 0.0
-        self._again_at = 0.0
+        """Poll and start a round as soon as what is being done is done: a person asked for it."""
+        self._nudged = True
 
     def end_round(self) -> None:
         """Kill the round at work and what it started; the next one begins where it stood."""
@@ -135,7 +139,9 @@ class Watch:
         for line in lines:
             word, _, number = line.partition(b" ")
             if word == b"again":
-                self._again_at = time.monotonic() + float(number)
+                again = time.monotonic() + float(number)
+                # News that came while the round was at work do not wait for it.
+                self._again_at = again if self._again_at is None else min(again, self._again_at)
 
     def _round_ended(self) -> None:
         """Reap the round; one that broke is followed by another, later each time."""
