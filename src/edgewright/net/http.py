@@ -9,12 +9,13 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
 
 import os
+import re
 import select
 import socket
 import ssl
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from time import monotonic
-from urllib.parse import urlsplit
 
 from edgewright.net.wire import Head, Reader, TooLargeError, WireError, bounded, decoded, render_head
 from edgewright.protocol.errors import EdgewrightError
@@ -24,6 +25,10 @@ DEFAULT_MAX_BODY = 16 * 1024 * 1024
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _PORTS = {"https": 443, "http": 80}
+# By hand, as urllib.parse brings half a megabyte into the watch.
+_AUTHORITY = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^?#\s]*)?"
+)
 
 
 class HttpError(EdgewrightError):
@@ -108,18 +113,14 @@ class Origin:
         self._parse_authority(base_url)
 
     def _parse_authority(self, base_url: str) -> None:
-        try:
-            parts = urlsplit(base_url)
-            host, port = parts.hostname, parts.port
-            (host or "").encode("ascii")
-        except ValueError as error:
-            raise UrlError(f"{base_url!r}: {error}") from error
-        if not host or parts.username is not None or parts.query or parts.fragment:
-            raise UrlError(f"{base_url!r}: expected scheme://host[:port][/path] and nothing else")
-        self.host = host
-        self.port = _PORTS[self.scheme] if port is None else port
-        self.prefix = parts.path.rstrip("/")
-        self.name = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        match = _AUTHORITY.fullmatch(base_url.partition("://")[2])
+        port = int(match["port"]) if match and match["port"] else _PORTS[self.scheme]
+        if match is None or port > 65535:
+            raise UrlError(f"{base_url!r}: expected {self.scheme}://host[:port][/path] and nothing else")
+        self.host = match["host"].strip("[]")
+        self.port = port
+        self.prefix = (match["path"] or "").rstrip("/")
+        self.name = f"{match['host']}:{port}"
 
     @property
     def header(self) -> str:
@@ -246,9 +247,8 @@ class Client:
         connection = self._connection
         if connection is None or not connection.idle_and_alive():
             return None
-        connection.clock = clock
         try:
-            return connection.exchange(method, message)
+            return connection.exchange(method, message, clock)
         except _DeadConnectionError as error:
             if error.fully_sent and method not in _IDEMPOTENT:
                 reason = "the connection was closed before the answer"
@@ -257,10 +257,16 @@ class Client:
 
     def _exchange_on_new(self, method: str, message: bytes, clock: "_Clock") -> Head:
         self.close()
-        connection = self._connection = _Connection(self.origin, self._context, clock)
+        if self.origin.scheme == "https" and self._context is None:
+            raise UrlError(f"{self.origin.name}: an https:// address needs certificates to check it by")
+        stream = _Stream(_dial(self.origin, clock), clock)
+        connection = self._connection = _Connection(stream)
         self.connections += 1
-        connection.handshake(self.origin, self._context, self._check_peer)
-        return connection.exchange(method, message)
+        if self.origin.scheme == "https" and self._context is not None:
+            secured = stream.secure(self.origin, self._context)
+            if self._check_peer is not None:
+                self._check_peer(secured)
+        return connection.exchange(method, message, clock)
 
     def _receive_body(
         self, connection: "_Connection", head: Head, sink: Callable[[bytes], object], limit: int | None
@@ -315,27 +321,17 @@ class _DeadConnectionError(Exception):
         self.fully_sent = fully_sent
 
 
-class _Connection:
-    """A connected socket with a clock; raises OSError and WireError as they come."""
+class _Stream:
+    """A connected socket with a clock; raises OSError as it comes."""
 
-    __slots__ = ("_socket", "_used", "clock", "reader")
+    __slots__ = ("_socket", "clock")
 
-    def __init__(self, origin: Origin, context: ssl.SSLContext | None, clock: _Clock) -> None:
-        if origin.scheme == "https" and context is None:
-            raise UrlError(f"{origin.name}: an https:// address needs certificates to check it by")
+    def __init__(self, connected: socket.socket, clock: _Clock) -> None:
+        self._socket = connected
         self.clock = clock
-        self.reader = Reader(self._receive)
-        self._used = False
-        self._socket: socket.socket = _dial(origin, clock)
 
-    def handshake(
-        self,
-        origin: Origin,
-        context: ssl.SSLContext | None,
-        check_peer: Callable[[ssl.SSLSocket], None] | None,
-    ) -> None:
-        if origin.scheme != "https" or context is None:
-            return
+    def secure(self, origin: Origin, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Do the TLS handshake; returns the socket, so that the peer can be looked at."""
         self._socket.settimeout(self.clock.remaining())
         # As bytes: a str goes through the idna codec, whose tables the watch would carry for ever.
         secured = context.wrap_socket(
@@ -346,31 +342,21 @@ class _Connection:
         )
         self._socket = secured
         secured.do_handshake()
-        if check_peer is not None:
-            check_peer(secured)
+        return secured
 
-    def exchange(self, method: str, message: bytes) -> Head:
-        reused, self._used = self._used, True
-        seen = self.reader.received
-        fully_sent = False
-        try:
-            try:
-                self._send(message)
-                fully_sent = True
-            except (BrokenPipeError, ConnectionResetError):
-                # The answer may be there all the same: a body refused early, a TLS alert that says why.
-                return self.reader.head(method)
-            return self.reader.head(method)
-        except TimeoutError:
-            raise
-        except (OSError, WireError) as error:
-            if reused and self.reader.received == seen:
-                raise _DeadConnectionError(fully_sent) from error
-            raise
+    def receive(self, limit: int) -> bytes:
+        self._socket.settimeout(self.clock.remaining())
+        return self._socket.recv(limit)
 
-    def idle_and_alive(self) -> bool:
-        """Whether nothing has arrived since the last answer: whatever did can only be an ending."""
-        if self.reader.pending:
+    def send(self, message: bytes) -> None:
+        view = memoryview(message)
+        while view:
+            self._socket.settimeout(self.clock.remaining())
+            view = view[self._socket.send(view[: 256 * 1024]) :]
+
+    def is_silent(self) -> bool:
+        """Whether there is nothing to read, not even an ending."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return False
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
@@ -379,15 +365,49 @@ class _Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def _receive(self, limit: int) -> bytes:
-        self._socket.settimeout(self.clock.remaining())
-        return self._socket.recv(limit)
 
-    def _send(self, message: bytes) -> None:
-        view = memoryview(message)
-        while view:
-            self._socket.settimeout(self.clock.remaining())
-            view = view[self._socket.send(view[: 256 * 1024]) :]
+class _Connection:
+    """A stream and what reads answers from it; raises OSError and WireError as they come.
+
+    Neither refers back to this object: what is dropped is freed at once, with no cycle to be collected.
+    """
+
+    __slots__ = ("_stream", "_used", "reader")
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        self._used = False
+        self.reader = Reader(stream.receive)
+
+    @property
+    def clock(self) -> _Clock:
+        return self._stream.clock
+
+    def idle_and_alive(self) -> bool:
+        """Whether nothing has arrived since the last answer: whatever did can only be an ending."""
+        return not self.reader.pending and self._stream.is_silent()
+
+    def exchange(self, method: str, message: bytes, clock: _Clock) -> Head:
+        """Send a request and read the head of its answer."""
+        self._stream.clock = clock
+        reused, self._used = self._used, True
+        seen = self.reader.received
+        fully_sent = False
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                # The answer may be there all the same: a body refused early, a TLS alert that says why.
+                self._stream.send(message)
+                fully_sent = True
+            return self.reader.head(method)
+        except TimeoutError:
+            raise
+        except (OSError, WireError) as error:
+            if reused and self.reader.received == seen:
+                raise _DeadConnectionError(fully_sent) from error
+            raise
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _dial(origin: Origin, clock: _Clock) -> socket.socket:

@@ -133,11 +133,9 @@ class ComposeRuntime:
             limit = (component.timeout or DEFAULT_TIMEOUT).total_seconds()
             start = self._starts[component.key] = _Start(time.monotonic() + limit)
             with self._locked() as lock:
-                if self._is_in_place(component, fetched):
-                    self._write_note(component, fetched)
-                    return
                 start.restarts = {found.id: found.restart_count for found in self._containers(component)}
-                self._up(component, start, lock)
+                if not self._is_in_place(component, fetched):
+                    self._up(component, start, lock)
                 self._write_note(component, fetched)
 
     def verify(self, component: Component) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgewright.agent.runtimes import Component, ComponentInvalidError, FetchedWrongError, FetchError
@@ -47,15 +47,17 @@ CONFIG_SECONDS = 60.0
 class Fetched:
     """What `fetched.json` says.
 
-    `request` stands for what was asked for, `inputs` for everything the containers are made from: where it is
-    the same, starting again would change nothing. `services` maps service name to its number of containers,
+    `request` stands for what was asked for, `content` for the files that came, `inputs` for everything the
+    containers are made from: where that is the same, starting again would change nothing. `services` maps
+    service name to its number of containers, `images` service name to (image, platform or None, pull policy).
     `uses_directory` says whether something that runs reads files of the component's directory.
     """
 
     request: str
+    content: str
     inputs: str
     services: Mapping[str, int]
-    images: tuple[str, ...]
+    images: Mapping[str, tuple[str, str | None, str]]
     uses_directory: bool
 
 
@@ -78,23 +80,28 @@ class Fetcher:
     def fetch(self, component: Component) -> None:
         """Bring everything here; without a single request to a registry if everything is."""
         fetched = load_fetched(component)
-        if fetched is not None and all(self._engine.image_id(image) for image in fetched.images):
+        if fetched is None:
+            fetched = self._fetch_files(component)
+        elif all(self._engine.image_id(image) for image, _, _ in fetched.images.values()):
             return
+        identities = self._fetch_images(fetched.images)
+        done = replace(fetched, inputs=_digest(fetched.content, *identities))
+        write_whole(_marker(component), json.dumps(asdict(done), indent=1).encode())
+
+    def _fetch_files(self, component: Component) -> Fetched:
         check_environment(component.environment)
         os.makedirs(component.directory, exist_ok=True)
         layer = self._fetch_archive(component)
         project = self._resolve(component)
-        identities = self._fetch_images(project)
         document = project.document.decode()
-        inputs = _digest(layer, document.replace(component.directory, "@"), *identities)
-        done = Fetched(
+        return Fetched(
             request=_request(component),
-            inputs=inputs,
+            content=_digest(layer, document.replace(component.directory, "@")),
+            inputs="",
             services=project.services,
-            images=tuple(sorted({image for image, _, _ in project.images.values()})),
+            images=project.images,
             uses_directory=component.directory in document,
         )
-        write_whole(_marker(component), json.dumps(asdict(done), indent=1).encode())
 
     # --- the archive --------------------------------------------------------------------------------
 
@@ -166,16 +173,16 @@ class Fetcher:
         except ProgramTimeoutError as error:
             raise FetchError("the Compose program did not get done reading compose.yaml") from error
         if done.code:
-            raise ComponentInvalidError(f"compose.yaml: {done.reason.replace(f'{home}/', '')}")
+            raise ComponentInvalidError(f"compose.yaml: {_without(done.reason, home)}")
         return done.output
 
     # --- images -------------------------------------------------------------------------------------
 
-    def _fetch_images(self, project: Project) -> list[str]:
+    def _fetch_images(self, images: Mapping[str, tuple[str, str | None, str]]) -> list[str]:
         """Bring every image here; return what each service's image is, by service."""
         pulled: set[tuple[str, str | None]] = set()
         identities = []
-        for service, (image, platform, policy) in sorted(project.images.items()):
+        for service, (image, platform, policy) in sorted(images.items()):
             if (image, platform) not in pulled:
                 self._fetch_image(service, image, platform, policy)
                 pulled.add((image, platform))
@@ -219,10 +226,19 @@ def load_fetched(component: Component) -> Fetched | None:
     try:
         with open(_marker(component), "rb") as file:
             told: dict[str, Any] = json.load(file)
-        fetched = Fetched(**{**told, "images": tuple(told["images"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        images = {
+            service: (image, platform, policy)
+            for service, (image, platform, policy) in told["images"].items()
+        }
+        fetched = Fetched(**{**told, "images": images})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return fetched if fetched.request == _request(component) else None
+
+
+def _without(reason: str, home: str) -> str:
+    """Return the program's words without where the files are on this device, which tells nobody anything."""
+    return reason.replace(f"{home}/", "").removeprefix("compose.yaml: ")
 
 
 def _marker(component: Component) -> str:
