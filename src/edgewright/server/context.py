@@ -11,6 +11,7 @@ from litestar.datastructures import State
 
 from edgewright.server.identity.files import Identity
 from edgewright.server.settings import ServerSettings
+from edgewright.server.standings import Standings
 from edgewright.server.store import clients
 from edgewright.server.store.database import Database
 
@@ -32,6 +33,7 @@ class ServerContext:
     device_url: str
     web_url: str
     registries: Path
+    standings: Standings
     clock: Callable[[], datetime] = utc_now
     contacts: dict[str, datetime] = field(default_factory=dict)
 

@@ -35,6 +35,7 @@ from edgewright.server.settings import (
     url_of,
     write_private,
 )
+from edgewright.server.standings import Standings
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
 
@@ -85,6 +86,7 @@ async def _serve(
             device_url=addresses.device_url,
             web_url=addresses.web_url,
             registries=directory.registries,
+            standings=Standings(database),
         )
         contexts = (tls.device_context(identity), tls.web_context(identity))
         check = tls.spiffe_peer(settings.trust_domain, settings.wfm_id)

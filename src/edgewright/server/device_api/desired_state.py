@@ -20,17 +20,24 @@ _DIGEST_CACHING = "private, max-age=31536000, immutable"
 
 @route(DEPLOYMENTS_PATH, http_method=_READ, status_code=200)
 async def get_manifest(request: ServerRequest) -> Response[bytes]:
-    """Answer a poll: the manifest, or that it has not changed."""
+    """Answer a poll: that nothing has changed, from memory, or the manifest, from the database."""
     context = context_of(request)
     caller = caller_of(request.scope)
+    standing = await context.standings.of(caller.client_id)
+    if standing is None:
+        raise unknown_client(request)
+    check_admission(caller, standing.state, standing.key_digest)
+    context.heard_of(caller.client_id)
+    headers = request.headers
+    if not accepts(headers.get("accept"), MANIFEST):
+        raise ProblemError(ProblemType.SERVER_CANNOT_GENERATE_RESPONSE, f"only {MANIFEST} can be served here")
+    if matches_etag(headers.get("if-none-match"), standing.etag):
+        return _unchanged(standing.etag, _MANIFEST_CACHING)
     async with context.database.reading() as connection:
         served = await desired.served(connection, caller.client_id)
     if served is None:
         raise unknown_client(request)
     check_admission(caller, served.state, served.key_digest)
-    context.heard_of(caller.client_id)
-    if not accepts(request.headers.get("accept"), MANIFEST):
-        raise ProblemError(ProblemType.SERVER_CANNOT_GENERATE_RESPONSE, f"only {MANIFEST} can be served here")
     return _content(request, served.body, served.etag, MANIFEST, _MANIFEST_CACHING)
 
 
@@ -62,7 +69,15 @@ def _content(
     request: ServerRequest, body: bytes, digest: str, media_type: str, caching: str
 ) -> Response[bytes]:
     """Return the bytes with their strong ETag, or `304` if the caller has them (spec: DS-6, DG-5, DG-8)."""
-    headers = {"etag": f'"{digest}"', "cache-control": caching}
     if matches_etag(request.headers.get("if-none-match"), digest):
-        return Response(content=b"", status_code=304, headers=headers)
+        return _unchanged(digest, caching)
+    headers = _headers(digest, caching)
     return Response(content=body, status_code=200, media_type=media_type, headers=headers)
+
+
+def _unchanged(digest: str, caching: str) -> Response[bytes]:
+    return Response(content=b"", status_code=304, headers=_headers(digest, caching))
+
+
+def _headers(digest: str, caching: str) -> dict[str, str]:
+    return {"etag": f'"{digest}"', "cache-control": caching}

@@ -8,6 +8,7 @@ from enum import StrEnum
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.server.store.database import touch
 from edgewright.server.store.rows import all_of, one_of
 from edgewright.server.store.tables import clients
 
@@ -66,6 +67,7 @@ async def accept(
 ) -> None:
     """Put a new client on the list, or a known one back on it, with the only key it may come with (None:
     any)."""
+    touch(connection, client_id)
     values = {
         "state": ClientState.ACCEPTED,
         "origin": origin,
@@ -82,6 +84,7 @@ async def accept(
 
 async def retire(connection: AsyncConnection, client_id: str, *, now: datetime) -> None:
     """Take a client off the list; what is known of it stays."""
+    touch(connection, client_id)
     await connection.execute(
         clients.update()
         .where(clients.c.client_id == client_id)

@@ -6,7 +6,7 @@ OP-16), so `synchronous` is FULL.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,9 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 BUSY_SECONDS = 10
+_TOUCHED = "edgewright.touched"
+
+Touched = Callable[[Collection[str]], None]
 
 
 class Database:
@@ -23,6 +26,11 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._engine = _engine(path)
         self._writing = asyncio.Lock()
+        self._watchers: list[Touched] = []
+
+    def when_touched(self, watcher: Touched) -> None:
+        """Have `watcher` called after every commit that touched clients, with their ids (see `touch`)."""
+        self._watchers.append(watcher)
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,8 +50,20 @@ class Database:
 
         There is one at a time: SQLite has one writer, and waiting here is cheaper than waiting there.
         """
-        async with self._writing, self._engine.execution_options(writes=True).begin() as connection:
-            yield connection
+        async with self._writing:
+            async with self._engine.execution_options(writes=True).begin() as connection:
+                touched: set[str] = set()
+                connection.info[_TOUCHED] = touched
+                yield connection
+            if touched:
+                for watcher in self._watchers:
+                    watcher(touched)
+
+
+def touch(connection: AsyncConnection, client_id: str) -> None:
+    """Note that this transaction changes what a client is served, or whether it is."""
+    touched: set[str] = connection.info[_TOUCHED]
+    touched.add(client_id)
 
 
 def _engine(path: Path) -> AsyncEngine:

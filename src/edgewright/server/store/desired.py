@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.store.clients import ClientState
+from edgewright.server.store.database import touch
 from edgewright.server.store.rows import all_of, one_of
 from edgewright.server.store.tables import bundles, clients, deployments, documents, manifests
 
@@ -142,6 +143,7 @@ async def put_manifest(
     )
     if bundle is not None:
         await _put_bundle(connection, client_id, *bundle)
+    touch(connection, client_id)
     values = {
         "version": version,
         "etag": etag,

@@ -1,0 +1,52 @@
+"""What a poll without a change needs to know, kept in memory: most requests ever made are such polls.
+
+One server owns a data directory (`run.only_server`), so every change comes through its own `Database`,
+which tells here which clients a committed transaction touched. A standing read before such a commit is not
+kept after it.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from edgewright.server.store import desired
+from edgewright.server.store.clients import ClientState
+from edgewright.server.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether the policy admits a client, with which key, and which manifest it is served."""
+
+    state: ClientState
+    key_digest: str | None
+    etag: str
+
+
+class Standings:
+    """The standing of every client that polled since it last changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, Standing] = {}
+        self._commits = 0
+        database.when_touched(self._forget)
+
+    async def of(self, client_id: str) -> Standing | None:
+        """Return the standing of a client as last committed, None if the client is unknown."""
+        known = self._known.get(client_id)
+        if known is not None:
+            return known
+        commits = self._commits
+        async with self._database.reading() as connection:
+            served = await desired.served(connection, client_id)
+        if served is None:
+            return None
+        standing = Standing(served.state, served.key_digest, served.etag)
+        if commits == self._commits:
+            self._known[client_id] = standing
+        return standing
+
+    def _forget(self, client_ids: Collection[str]) -> None:
+        self._commits += 1
+        for client_id in client_ids:
+            self._known.pop(client_id, None)
