@@ -1,0 +1,243 @@
+"""What is planned: tables of cases, and what holds for every plan."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewright.agent.desired import NOT_AT_HAND, Desired
+from edgewright.agent.plan import Install, Refuse, Remove, Repair, Wait, plan
+from edgewright.agent.revisions import Failure, Progress, Revision, Stage
+from edgewright.agent.runtimes import Health, ObservedComponent
+from edgewright.protocol.deployment import ApplicationDeployment
+from edgewright.protocol.status import State
+
+ID = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+FAILURE = Failure(code="apply.failed", message="it did not come up")
+UNMET = Failure(code="deployment.constraints-unmet", message="no")
+
+
+def document(components=("web",), deployment_id=ID):
+    return ApplicationDeployment.from_plain(
+        {
+            "id": deployment_id,
+            "metadata": {"name": "app", "namespace": "margo", "deviceId": "edge-01"},
+            "spec": {
+                "applicationId": "app",
+                "deploymentProfile": {
+                    "type": "compose",
+                    "components": [
+                        {"name": name, "properties": {"repository": "oci://r/x", "revision": "1.0.0"}}
+                        for name in components
+                    ],
+                },
+            },
+        }
+    )
+
+
+def desired(digest=A, components=("web",), deployment_id=ID, refusal=None, version=7):
+    return Desired(
+        deployment_id=deployment_id,
+        digest=digest,
+        version=version,
+        document=document(components, deployment_id),
+        refusal=refusal,
+    )
+
+
+def revision(stage, digest=A, components=("web",), deployment_id=ID, **other):
+    made = Revision(
+        deployment_id=deployment_id,
+        digest=digest,
+        stage=stage,
+        adopted=3,
+        name="app",
+        components=tuple(Progress(name=name, state=State.PENDING) for name in components),
+        verified=stage is Stage.INSTALLED,
+    )
+    return replace(made, **other)
+
+
+def observed(digest=A, health=Health.RUNNING, components=("web",), deployment_id=ID):
+    return {
+        (deployment_id, name): ObservedComponent(
+            deployment_id=deployment_id, name=name, revision=digest, health=health
+        )
+        for name in components
+    }
+
+
+WANTED = desired()
+INSTALLED = revision(Stage.INSTALLED)
+FAILED = revision(Stage.FAILED, failure=FAILURE)
+
+
+@pytest.mark.requirement("DS-18")
+@pytest.mark.parametrize(
+    ("wanted", "known", "found", "actions"),
+    [
+        pytest.param([], [], {}, [], id="nothing wanted, nothing there"),
+        pytest.param([WANTED], [INSTALLED], observed(), [], id="a state reached needs nothing"),
+        pytest.param(
+            [WANTED],
+            [revision(Stage.ACCEPTED)],
+            {},
+            [Install(WANTED, revision(Stage.ACCEPTED))],
+            id="what is new is installed",
+        ),
+        *[
+            pytest.param(
+                [WANTED],
+                [revision(stage)],
+                observed(),
+                [Install(WANTED, revision(stage))],
+                id=f"killed while {stage}, it goes on",
+            )
+            for stage in (Stage.FETCHING, Stage.READY, Stage.APPLYING, Stage.VERIFYING)
+        ],
+        pytest.param(
+            [WANTED],
+            [revision(Stage.INSTALLED, digest=B, components=("old", "web")), revision(Stage.ACCEPTED)],
+            observed(B, components=("old", "web")),
+            [Install(WANTED, revision(Stage.ACCEPTED), ("old",))],
+            id="an update knows what it drops",
+        ),
+        pytest.param([WANTED], [FAILED], {}, [], id="what failed is left alone"),
+        pytest.param(
+            [WANTED],
+            [INSTALLED],
+            {},
+            [Repair(WANTED, INSTALLED, ("web",))],
+            id="what vanished is repaired",
+        ),
+        *[
+            pytest.param(
+                [WANTED],
+                [INSTALLED],
+                observed(health=health),
+                [Repair(WANTED, INSTALLED, ("web",))],
+                id=f"what is {health} is repaired",
+            )
+            for health in (Health.STOPPED, Health.FAILED, Health.MISSING)
+        ],
+        pytest.param(
+            [WANTED], [INSTALLED], observed(health=Health.STARTING), [], id="starting is left in peace"
+        ),
+        pytest.param(
+            [WANTED],
+            [INSTALLED],
+            observed(B),
+            [Repair(WANTED, INSTALLED, ("web",))],
+            id="another revision running is repaired",
+        ),
+        pytest.param([WANTED], [INSTALLED], None, [], id="nobody could look: nothing is broken"),
+        pytest.param(
+            [WANTED],
+            [revision(Stage.FAILED, failure=UNMET)],
+            {},
+            [Install(WANTED, revision(Stage.FAILED, failure=UNMET))],
+            id="what was refused is tried once the reason is gone",
+        ),
+        pytest.param(
+            [desired(refusal=UNMET)],
+            [revision(Stage.ACCEPTED)],
+            {},
+            [Refuse(desired(refusal=UNMET), revision(Stage.ACCEPTED), UNMET)],
+            id="what cannot run here is refused",
+        ),
+        pytest.param(
+            [desired(refusal=UNMET)],
+            [revision(Stage.FAILED, failure=UNMET)],
+            {},
+            [],
+            id="what was refused is refused once",
+        ),
+        pytest.param(
+            [desired(refusal=UNMET)], [INSTALLED], observed(), [], id="what runs is not stopped by a refusal"
+        ),
+        pytest.param(
+            [desired(refusal=Failure(code=NOT_AT_HAND, message="lost"))],
+            [INSTALLED],
+            observed(),
+            [],
+            id="what runs does not need its document",
+        ),
+        pytest.param(
+            [desired(refusal=Failure(code=NOT_AT_HAND, message="lost"))],
+            [revision(Stage.ACCEPTED)],
+            {},
+            [Wait(desired(refusal=Failure(code=NOT_AT_HAND, message="lost")), "lost")],
+            id="a lost document is waited for",
+        ),
+    ],
+)
+def test_plan(wanted, known, found, actions):
+    assert plan(wanted, known, found, version=7) == actions
+
+
+def test_a_person_can_have_what_failed_tried_again():
+    assert plan([WANTED], [FAILED], {}, version=7, retry_failed=True) == [Install(WANTED, FAILED)]
+
+
+@pytest.mark.requirement("OP-19", "ST-21")
+def test_a_removal_reports_the_version_that_dropped_it_and_goes_backwards():
+    known = revision(Stage.INSTALLED, components=("db", "web"))
+    (action,) = plan([], [known], observed(components=("db", "web", "stray")), version=9)
+    assert isinstance(action, Remove)
+    assert action.revision.adopted == 9
+    assert action.names == ("stray", "web", "db")
+    assert [each.name for each in action.revision.components] == ["db", "web"]
+
+
+def test_a_removal_begun_keeps_the_version_it_was_begun_with():
+    known = revision(Stage.REMOVING, failure=FAILURE)
+    (action,) = plan([], [known], {}, version=9)
+    assert isinstance(action, Remove)
+    assert action.revision == replace(known, failure=None)
+
+
+def test_what_runs_and_nobody_remembers_is_removed():
+    (action,) = plan([], [], observed(deployment_id=OTHER), version=9)
+    assert isinstance(action, Remove)
+    assert action.revision.deployment_id == OTHER
+    assert action.names == ("web",)
+
+
+def test_removals_come_first_then_the_order_of_the_manifest():
+    wanted = [desired(), desired(deployment_id=OTHER)]
+    known = [
+        revision(Stage.ACCEPTED, deployment_id=OTHER),
+        revision(Stage.ACCEPTED),
+        revision(Stage.INSTALLED, deployment_id="33333333-3333-4333-8333-333333333333"),
+    ]
+    actions = plan(wanted, known, {}, version=7)
+    assert [type(action) for action in actions] == [Remove, Install, Install]
+    assert [action.desired.deployment_id for action in actions[1:]] == [ID, OTHER]
+
+
+stages = st.sampled_from([stage for stage in Stage if stage not in {Stage.REMOVED, Stage.SUPERSEDED}])
+healths = st.none() | st.sampled_from(list(Health))
+
+
+@pytest.mark.requirement("DS-18", "DS-19")
+@given(st.lists(st.tuples(st.booleans(), stages, healths), max_size=5))
+def test_only_what_the_manifest_leaves_out_is_removed_and_all_of_that(cases):
+    wanted, known, found, gone = [], [], {}, set()
+    for number, (is_wanted, stage, health) in enumerate(cases):
+        deployment_id = f"{number:08d}-1111-4111-8111-111111111111"
+        known.append(revision(stage, deployment_id=deployment_id))
+        if is_wanted:
+            wanted.append(desired(deployment_id=deployment_id))
+        else:
+            gone.add(deployment_id)
+        if health is not None:
+            found |= observed(health=health, deployment_id=deployment_id)
+    actions = plan(wanted, known, found, version=7)
+    removed = [action.revision.deployment_id for action in actions if isinstance(action, Remove)]
+    assert sorted(removed) == sorted(gone)
+    touched = [action.desired.deployment_id for action in actions if not isinstance(action, Remove)]
+    assert len(touched) == len(set(touched))
