@@ -11,7 +11,10 @@ from edgewright.cli.operator import add_operator_options, connect, read
 from edgewright.cli.output import print_table, print_value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgewright.cli.operator_client import Operator
+    from edgewright.cli.views import DeploymentView
     from edgewright.protocol.description import ApplicationDescription
 
 HELP = "Deployments: one application on one device, with its parameters."
@@ -24,14 +27,16 @@ Without @VERSION the newest is taken. What can be set: 'edgewright package show
 shop'. A list is written a,b,c."""
 
 CHANGE = """
-example: edgewright deployment change 3f2a --version 1.5.0 --set port=8081
+example: edgewright deployment change shop --version 1.5.0 --set port=8081
 
 What is not named stays as it is. The deployment keeps its id and the
 application its volumes."""
 
 WATCH = """
 Ends when all have settled: exit code 0 when they are as desired, 1 when one
-failed or the time ran out. Without an id it watches every deployment there is."""
+failed or the time ran out. It watches every deployment when none is named."""
+
+WHICH = "its id, how that begins, or an application deployed once"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_waiting(create)
 
     change = command(group, "change", _change, summary="change version or parameters", more=CHANGE)
-    change.add_argument("deployment", metavar="ID", help="the deployment's id, or how it begins")
+    change.add_argument("deployment", metavar="DEPLOYMENT", help=WHICH)
     change.add_argument("--version", metavar="V", help="the version to change to")
     unset = "back to the package's default (repeatable)"
     change.add_argument("--unset", action="append", default=[], metavar="NAME", help=unset)
@@ -54,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_waiting(change)
 
     delete = command(group, "delete", _delete, summary="take an application off its device")
-    delete.add_argument("deployment", metavar="ID", help="the deployment's id, or how it begins")
+    delete.add_argument("deployment", metavar="DEPLOYMENT", help=WHICH)
     _add_waiting(delete)
 
     listed = command(group, "list", _list, summary="list deployments and how it stands with them")
@@ -62,12 +67,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_operator_options(listed)
 
     show = command(group, "show", _show, summary="show a deployment: desired beside current")
-    show.add_argument("deployment", metavar="ID", help="the deployment's id, or how it begins")
+    show.add_argument("deployment", metavar="DEPLOYMENT", help=WHICH)
     show.add_argument("--history", action="store_true", help="every report the device sent")
     add_operator_options(show)
 
     watching = command(group, "watch", _watch, summary="watch until it runs, or cannot", more=WATCH)
-    watching.add_argument("deployments", metavar="ID", nargs="*", help="ids, or how they begin")
+    watching.add_argument("deployments", metavar="DEPLOYMENT", nargs="*", help=WHICH)
     watching.add_argument("--timeout", type=duration, metavar="TIME", help="give up after this long, like 5m")
     watching.add_argument("--context", metavar="FILE", help="which fleet manager")
 
@@ -212,11 +217,10 @@ def _show(args: argparse.Namespace) -> int:
 
 def _watch(args: argparse.Namespace) -> int:
     from edgewright.cli.deployment_watch import watch
-    from edgewright.cli.operator_client import choose
 
     operator = connect(args)
-    known = _identifiers(operator)
-    chosen = [choose(given, known, kind="deployment") for given in args.deployments] or known
+    known = _known(operator)
+    chosen = [pick_deployment(given, known) for given in args.deployments] or [one.id for one in known]
     if not chosen:
         print("No deployments yet; 'edgewright deployment create APP --device D' makes one.")
     watch(operator, chosen, timeout=args.timeout)
@@ -224,16 +228,29 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def find_deployment(operator: Operator, given: str) -> str:
-    """Return the id of the deployment that `given` is, or is the beginning of; raises UsageError."""
+    """Return the id of the deployment that `given` names (see `pick_deployment`)."""
+    return pick_deployment(given, _known(operator))
+
+
+def pick_deployment(given: str, known: Sequence[DeploymentView]) -> str:
+    """Return the id of the one in `known` that `given` names: an application that is deployed once, or an id.
+
+    An id may be given by its beginning. Raises UsageError when it is none, or several.
+    """
+    from edgewright.cli.errors import UsageError
     from edgewright.cli.operator_client import choose
 
-    return choose(given, _identifiers(operator), kind="deployment")
+    same = [one for one in known if one.application == given and one.deleted is None]
+    if len(same) > 1:
+        there = "\n  ".join(f"{one.id}  on {one.device}" for one in same)
+        raise UsageError(f"'{given}' is deployed {len(same)} times; say which by its id:\n  {there}")
+    return same[0].id if same else choose(given, [one.id for one in known], kind="deployment")
 
 
-def _identifiers(operator: Operator) -> list[str]:
+def _known(operator: Operator) -> list[DeploymentView]:
     from edgewright.cli.views import DeploymentView
 
-    return [one.id for one in read(operator.get("/deployments"), list[DeploymentView])]
+    return read(operator.get("/deployments"), list[DeploymentView])
 
 
 def _description(operator: Operator, application: str, version: str) -> ApplicationDescription:

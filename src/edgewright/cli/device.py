@@ -114,7 +114,8 @@ def _capabilities(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     cpus = properties.get("cpus") or []
     profiles = properties.get("supportedDeploymentTypes") or []
-    maker = " ".join(str(properties[key]) for key in ("vendor", "modelNumber") if properties.get(key))
+    names = (str(properties.get(key, "unknown")) for key in ("vendor", "modelNumber"))
+    maker = " ".join(name for name in names if name != "unknown")
     return [
         ("made by", maker),
         ("processor", ", ".join(_cpu(cpu) for cpu in cpus if isinstance(cpu, dict))),

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgewright.cli.operator_client import Operator
+
+START_SECONDS = 10.0
+POLL_SECONDS = 0.2
 
 HELP = """\
 Say which fleet manager the operator's commands talk to.
@@ -32,8 +40,28 @@ def run(args: argparse.Namespace) -> int:
     data = sys.stdin.buffer.read() if args.file == "-" else read_file(source)
     context = parse_context(data, source)
     if not args.no_check:
-        Operator(context).get("/devices")
+        _ask(Operator(context))
     target = context_path(args.context, os.environ)
     save_context(data, target)
     print(f"logged in to {context.url} ({target})")
     return 0
+
+
+def _ask(operator: Operator) -> None:
+    """Ask the server for anything; one that was just started is given time to come up."""
+    from edgewright.net.http import CertificateError, HttpError
+
+    deadline = time.monotonic() + START_SECONDS
+    told = False
+    while True:
+        try:
+            operator.get("/devices")
+        except HttpError as error:
+            if isinstance(error, CertificateError) or not error.retryable or time.monotonic() > deadline:
+                raise
+            if not told:
+                print(f"waiting for {operator.url} ...", file=sys.stderr)
+                told = True
+            time.sleep(POLL_SECONDS)
+        else:
+            return

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edgewright.cli import operator
+from edgewright.cli.deployment import pick_deployment
 from edgewright.cli.deployment_watch import judge, look_at, settled
 from edgewright.cli.errors import OutcomeError, RefusedError, UsageError
 from edgewright.cli.main import run
@@ -421,6 +422,23 @@ def test_an_id_may_be_given_by_its_beginning():
 def test_a_beginning_of_several_ids_is_refused_with_all_of_them():
     with pytest.raises(UsageError, match="could be 2 devices: abc, abd"):
         choose("ab", ["abd", "abc"], kind="device")
+
+
+def view(identifier: str, application: str, deleted: str | None = None) -> DeploymentView:
+    return DeploymentView(
+        id=identifier, device="d", application=application, version="1", state="converged", deleted=deleted
+    )
+
+
+def test_a_deployment_may_be_named_by_its_application_while_there_is_one():
+    known = [view(FIRST, "shop"), view(SECOND, "shop", deleted=LONG_AGO)]
+    assert pick_deployment("shop", known) == FIRST
+    assert pick_deployment("2222", known) == SECOND
+
+
+def test_an_application_deployed_twice_names_no_deployment():
+    with pytest.raises(UsageError, match="deployed 2 times"):
+        pick_deployment("shop", [view(FIRST, "shop"), view(SECOND, "shop")])
 
 
 def test_a_name_is_one_segment_of_a_path():

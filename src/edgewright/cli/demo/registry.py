@@ -42,7 +42,9 @@ def open_registry(folder: Path) -> Iterator[str]:
     }
     (folder / "registry.yml").write_bytes(yaml.dump(settings))
     words = [program, "serve", str(folder / "registry.yml")]
-    process = Background("the registry", words, folder / "registry.log", os.environ)
+    # The program takes every variable of that beginning for configuration.
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("REGISTRY_")}
+    process = Background("the registry", words, folder / "registry.log", environment)
     try:
         host = f"localhost:{port}"
         process.wait_for(lambda: _answering(host), what="no answer", timeout=START_SECONDS)

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from edgewright.agent.runtimes import EngineError
 from edgewright.agent.runtimes.compose_program import ComposeProgram, find_compose_program
 from edgewright.agent.runtimes.engine import Engine
 from edgewright.cli.demo.engines import Leavings, find_leavings, open_engine, remove_leavings
@@ -30,7 +31,7 @@ from edgewright.cli.demo.processes import (
 )
 from edgewright.cli.demo.registry import find_program, open_registry
 from edgewright.cli.demo.report import Report
-from edgewright.cli.errors import OutcomeError
+from edgewright.cli.errors import OutcomeError, UsageError
 from edgewright.net.http import Client, HttpError
 from edgewright.net.oci import RegistryClient
 from edgewright.protocol import yaml
@@ -132,7 +133,10 @@ def look_around(world: World) -> str:
     """Find the programs the demo needs, before anything is started."""
     find_program()
     find_busybox()
-    world.compose = find_compose_program(world.wanted_compose, os.environ)
+    try:
+        world.compose = find_compose_program(world.wanted_compose, os.environ)
+    except EngineError as error:
+        raise UsageError(f"{error}\nTo try one that is elsewhere, give --compose FILE") from error
     return f"Compose {world.compose.version}, registry, static busybox"
 
 
