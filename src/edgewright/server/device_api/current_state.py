@@ -18,7 +18,8 @@ from edgewright.server.problems import ProblemError
 
 log = logging.getLogger(__name__)
 
-MAX_REPORT_BYTES = 1024 * 1024
+MAX_CAPABILITIES_BYTES = 1024 * 1024
+MAX_STATUS_BYTES = 256 * 1024
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 
 
@@ -28,7 +29,7 @@ async def put_capabilities(request: ServerRequest) -> Response[bytes]:
     context = context_of(request)
     async with context.database.reading() as connection:
         await admitted(request, connection)
-    body = await read_body(request, limit=MAX_REPORT_BYTES)
+    body = await read_body(request, limit=MAX_CAPABILITIES_BYTES)
     capabilities = DeviceCapabilities.parse(body, source="capabilities")
     device_id = _device_id(request)
     if capabilities.properties.id != device_id:
@@ -54,7 +55,7 @@ async def post_status(request: ServerRequest, deployment_id: str) -> Response[by
     context = context_of(request)
     async with context.database.reading() as connection:
         await admitted(request, connection)
-    body = await read_body(request, limit=MAX_REPORT_BYTES)
+    body = await read_body(request, limit=MAX_STATUS_BYTES)
     status = DeploymentStatus.parse(body, source="status")
     async with context.database.writing() as connection:
         client_id = await admitted(request, connection)

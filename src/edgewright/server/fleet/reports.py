@@ -14,6 +14,8 @@ from edgewright.server.store import audit, deployments, desired, devices
 # Reports kept per deployment: enough to see years of changes, and a bound on a device that never stops
 # reporting.
 KEEP_STATUSES = 1000
+# A client cannot fill the server's disk with devices it makes up (spec: API-9).
+MOST_DEVICES = 1000
 
 
 async def put_capabilities(
@@ -24,10 +26,14 @@ async def put_capabilities(
     Raises a `404` for a child none of whose gateways was reported (spec: GW-3).
     """
     gateways = gateways_of(device_id)
-    known = {device.device_id for device in await devices.of_client(connection, client_id)}
-    if gateways and known.isdisjoint(gateways):
+    known = await devices.ids_of_client(connection, client_id)
+    if gateways and set(known).isdisjoint(gateways):
         raise ProblemError(
             ProblemType.GATEWAY_NOT_FOUND, f"none of {', '.join(gateways)} was reported before '{device_id}'"
+        )
+    if device_id not in known and len(known) >= MOST_DEVICES:
+        raise ProblemError(
+            ProblemType.NOT_AUTHORIZED, f"a client may report at most {MOST_DEVICES} devices here"
         )
     is_first = await devices.put(connection, client_id, device_id, document, now=now)
     if is_first:
@@ -42,7 +48,7 @@ async def remove_device(
 ) -> None:
     """Forget a device and the children behind it; deployments stay until a person removes them (spec:
     OP-22)."""
-    known = [device.device_id for device in await devices.of_client(connection, client_id)]
+    known = await devices.ids_of_client(connection, client_id)
     if device_id not in known:
         raise ProblemError(ProblemType.DEVICE_NOT_FOUND, f"'{device_id}' was not reported by this client")
     gone = [device_id, *children_of(device_id, known)]

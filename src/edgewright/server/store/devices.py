@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from edgewright.server.store.rows import all_of, one_of
+from edgewright.server.store.rows import all_of
 from edgewright.server.store.tables import devices
 
 
@@ -22,15 +22,6 @@ class Device:
     updated: datetime
 
 
-async def get(connection: AsyncConnection, client_id: str, device_id: str) -> Device | None:
-    """Return one record."""
-    return await one_of(
-        connection,
-        Device,
-        select(devices).where(devices.c.client_id == client_id, devices.c.device_id == device_id),
-    )
-
-
 async def every(connection: AsyncConnection) -> list[Device]:
     """Return all records of all clients, by client and device id."""
     return await all_of(
@@ -42,6 +33,12 @@ async def of_client(connection: AsyncConnection, client_id: str) -> list[Device]
     """Return all records of one client, by device id."""
     query = select(devices).where(devices.c.client_id == client_id).order_by(devices.c.device_id)
     return await all_of(connection, Device, query)
+
+
+async def ids_of_client(connection: AsyncConnection, client_id: str) -> list[str]:
+    """Return the ids of all devices of one client, sorted."""
+    query = select(devices.c.device_id).where(devices.c.client_id == client_id).order_by(devices.c.device_id)
+    return list((await connection.scalars(query)).all())
 
 
 async def put(
