@@ -24,6 +24,7 @@ from edgewright.agent.runtimes import (
     FetchedWrongError,
     FetchError,
     Health,
+    StorageError,
 )
 from edgewright.agent.runtimes.compose import ComposeRuntime
 from edgewright.agent.runtimes.compose_program import find_compose_program
@@ -220,6 +221,7 @@ def socket_in_use() -> Iterator[int]:
             "services: {a: {image: 'x:${TAG:?no tag given}'}}", "no tag given", id="a missing variable"
         ),
         pytest.param("services: {a: {image: x, env_file: [gone.env]}}", "gone.env", id="a missing env_file"),
+        pytest.param("services: {a: {image: x, env_file: /etc/passwd}}", "not in", id="somebody else's file"),
     ],
 )
 def test_a_compose_file_that_cannot_run_is_refused_before_anything_starts(
@@ -421,6 +423,15 @@ def test_images_of_a_registry_with_tls_and_password_are_pulled_with_its_settings
         path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
     ]
     bench.clean()
+
+
+def test_a_disk_that_refuses_is_named(docker_bench: Bench, shell: str, tmp_path: Path):
+    component = docker_bench.component(f'services: {{a: {{image: "{shell}"}}}}')
+    (tmp_path / "projects").write_text("in the way")
+    with pytest.raises(StorageError, match=r"projects/.*: Not a directory") as caught:
+        docker_bench.install(component)
+    assert (caught.value.component, caught.value.retryable) == ("app", True)
+    (tmp_path / "projects").unlink()
 
 
 # --- engine and program ---------------------------------------------------------------------------------

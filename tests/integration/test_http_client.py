@@ -427,6 +427,13 @@ def test_a_server_is_checked_by_anchor_and_name(serve, authority: Authority, tmp
         client.request("GET", "/")
 
 
+def test_a_tls_connection_is_kept_too(serve, authority: Authority, tmp_path: Path):
+    _, url = serve(answers(ok(), ok(), ok()), context=server_context(authority, tmp_path))
+    with Client(url, context=server_auth_context(anchors_pem=text(authority.pem))) as client:
+        assert [client.request("GET", "/").status for _ in range(3)] == [200, 200, 200]
+        assert client.connections == 1
+
+
 @pytest.mark.requirement("TLS-4", "TLS-9", "SVID-5")
 def test_both_sides_are_known_by_their_certificates(serve, authority: Authority, tmp_path: Path):
     server, url = serve(

@@ -30,6 +30,7 @@ _DOCKER_MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+_DOCKER_HUB = "registry-1.docker.io"  # what everybody calls docker.io
 _ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, *_DOCKER_MANIFESTS))
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -76,12 +77,13 @@ class RegistryClient:
 
     def __init__(self, host: str, settings: RegistrySettings | None = None, *, timeout: float = 30.0) -> None:
         self.host = host
+        self._address = _DOCKER_HUB if host in ("docker.io", "index.docker.io") else host
         self._settings = settings or RegistrySettings()
         self._timeout = timeout
         self._authorization: str | None = None
         self._context = None if self._settings.plain_http else registry_context(self._settings.ca)
         scheme = "http" if self._settings.plain_http else "https"
-        self._client = self._connect(f"{scheme}://{host}")
+        self._client = self._connect(f"{scheme}://{self._address}")
         self._settled = self._settings.plain_http or not is_loopback(self._client.origin.host)
 
     def close(self) -> None:
@@ -228,7 +230,7 @@ class RegistryClient:
         if self._settled or not (isinstance(error, NoTlsError) or error.reason.endswith("cut off")):
             return False
         self._client.close()
-        self._client = self._connect(f"http://{self.host}")
+        self._client = self._connect(f"http://{self._address}")
         self._settled = True
         return True
 
@@ -346,7 +348,7 @@ class RegistryClient:
             return self._client.download(path, sink, headers=headers, started=started, max_body=limit)
 
         answer = self._authorized(send, f"repository:{repository}:pull")
-        url = f"{self._client.origin.scheme}://{self.host}{path}"
+        url = f"{self._client.origin.scheme}://{self._address}{path}"
         for _ in range(MAX_REDIRECTS):
             if answer.status not in (301, 302, 303, 307, 308):
                 return answer
@@ -387,9 +389,9 @@ class RegistryClient:
 
     def _own_path(self, base: str, location: str, what: str) -> str:
         """Return the path of a location the registry gave, which has to be its own."""
-        own = f"{self._client.origin.scheme}://{self.host}"
+        own = f"{self._client.origin.scheme}://{self._address}"
         parts = urlsplit(urljoin(own + base, location))
-        if not location or parts.netloc != self.host:
+        if not location or parts.netloc != self._address:
             raise RegistryError(f"registry {self.host}: {what}: it points elsewhere, to {location!r}")
         return parts._replace(scheme="", netloc="", fragment="").geturl()
 

@@ -10,14 +10,15 @@ from edgewright.agent.runtimes import Component, ComponentInvalidError
 from edgewright.agent.runtimes.compose_project import (
     PROBE_KEY,
     Project,
+    authored_environment,
     build_project,
     check_environment,
+    check_files,
     interpolated_names,
     parameter_file,
     probe_file,
     project_name,
     read_configuration,
-    read_uninterpolated,
     render_json,
     secret_parameters,
 )
@@ -125,7 +126,7 @@ def test_the_probe_asks_for_every_parameter():
 
 def test_the_authors_environment_is_read_service_by_service():
     told = {"services": {"a": {"environment": {"A": "${B}"}}, "b": {}}}
-    assert read_uninterpolated(json.dumps(told).encode()) == {"a": {"A": "${B}"}, "b": {}}
+    assert authored_environment(told) == {"a": {"A": "${B}"}, "b": {}}
 
 
 # --- what runs ------------------------------------------------------------------------------------------
@@ -225,6 +226,42 @@ def test_services_that_end_by_themselves_are_those_whose_author_says_so():
 def test_what_cannot_run_is_refused(services: dict[str, Any], words: str):
     with pytest.raises(ComponentInvalidError, match=words):
         project(services)
+
+
+def naming(path: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the places where a Compose file may name `path` as a file of its package."""
+    return [
+        ({}, {"services": {"s": {"env_file": [{"path": path}]}}}),
+        ({}, {"services": {"s": {"env_file": [path]}}}),
+        ({"configs": {"c": {"file": path}}}, {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/p/settings.env", "/p/conf/${STAGE}.env", "/p/${STAGE:-test}.env", "/p/..env"]
+)
+def test_files_of_the_package_may_be_named(path: str):
+    for configuration, uninterpolated in naming(path):
+        check_files(configuration, uninterpolated, home="/p")
+
+
+@pytest.mark.requirement("CMP-7")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/shadow",
+        "/p",
+        "/p2/settings.env",
+        "/p/../etc/shadow",
+        "${FILE}",
+        "/p/${X:-../../etc/shadow}",
+        "/p/${X:-..}/${Y:-..}/etc/shadow",
+    ],
+)
+def test_files_of_others_may_not(path: str):
+    for configuration, uninterpolated in naming(path):
+        with pytest.raises(ComponentInvalidError, match="not in the package"):
+            check_files(configuration, uninterpolated, home="/p")
 
 
 def test_secrets_take_their_parameters_but_no_settings():

@@ -116,7 +116,7 @@ class ComposeRuntime:
             containers.setdefault(_key(container.labels), []).append(container)
         leftovers = [*self._engine.networks([ours]), *self._engine.volumes([ours])]
         notes = {(note.deployment_id, note.name): note for note in self._notes()}
-        keys = {*containers, *notes, *(_key(left.get("Labels") or {}) for left in leftovers)}
+        keys = {*containers, *notes, *(_key(left.labels) for left in leftovers)}
         return {key: _observed(key, containers.get(key, []), notes.get(key)) for key in sorted(keys)}
 
     def fetch(self, component: Component) -> None:

@@ -12,17 +12,24 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from edgewright.agent.runtimes import Component, ComponentInvalidError, FetchedWrongError, FetchError
+from edgewright.agent.runtimes import (
+    Component,
+    ComponentInvalidError,
+    EngineError,
+    FetchedWrongError,
+    FetchError,
+)
 from edgewright.agent.runtimes.compose_program import ComposeProgram, ProgramTimeoutError
 from edgewright.agent.runtimes.compose_project import (
     Project,
+    authored_environment,
     build_project,
     check_environment,
+    check_files,
     parameter_file,
     probe_file,
     project_name,
     read_configuration,
-    read_uninterpolated,
     secret_parameters,
 )
 from edgewright.agent.runtimes.engine import Engine, is_pinned
@@ -140,16 +147,23 @@ class Fetcher:
         write_whole(parameters, parameter_file(component.environment))
         write_whole(probe, probe_file(component.environment))
         try:
-            configuration = read_configuration(
-                self._config(component, f"--file={probe}"), component.environment
-            )
-            authored = read_uninterpolated(self._config(component, last=("--no-interpolate",)))
+            resolved = self._config(component, f"--file={probe}")
+            uninterpolated = self._config(component, last=("--no-interpolate",))
         finally:
             for path in (parameters, probe):
                 with suppress(FileNotFoundError):
                     os.unlink(path)
-        project = build_project(configuration, authored, component, owner=self._owner)
-        secrets = secret_parameters(configuration, component.environment)
+        try:
+            configuration = read_configuration(resolved, component.environment)
+            written = json.loads(uninterpolated)
+            check_files(configuration, written, home=f"{component.directory}/project")
+            project = build_project(
+                configuration, authored_environment(written), component, owner=self._owner
+            )
+            secrets = secret_parameters(configuration, component.environment)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = f"{self._program.path}: what it makes of compose.yaml is not understood ({error!r})"
+            raise EngineError(message) from error
         write_whole(f"{component.directory}/secrets.env", parameter_file(secrets))
         write_whole(f"{component.directory}/resolved.json", project.document)
         return project

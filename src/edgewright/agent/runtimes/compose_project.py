@@ -23,6 +23,7 @@ PROBE_KEY = "x-edgewright-probe"
 _PROBE_DOLLAR = "a$$b"
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_EXPRESSION = re.compile(r"\$\{(.*)\}")
 _INTERPOLATES = re.compile(r"\$(?:\{|[A-Za-z_])")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _NOT_PLAIN_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -107,10 +108,35 @@ def read_configuration(output: bytes, environment: Mapping[str, str]) -> dict[st
     return configuration
 
 
-def read_uninterpolated(output: bytes) -> Mapping[str, Mapping[str, object]]:
-    """Read the environment of each service as its author wrote it, from `config --no-interpolate`."""
-    services = json.loads(output).get("services") or {}
+def authored_environment(uninterpolated: Mapping[str, Any]) -> Mapping[str, Mapping[str, object]]:
+    """Return the environment of each service as its author wrote it, from `config --no-interpolate`."""
+    services = uninterpolated.get("services") or {}
     return {name: service.get("environment") or {} for name, service in services.items()}
+
+
+def check_files(configuration: Mapping[str, Any], uninterpolated: Mapping[str, Any], *, home: str) -> None:
+    """Refuse files of the package that are not in it, such as `env_file: /etc/shadow` (spec: CMP-7).
+
+    `home` is where the package's files are. Raises ComponentInvalidError.
+    """
+    for name, config in (configuration.get("configs") or {}).items():
+        if config.get("file") and not _is_inside(config["file"], home):
+            raise ComponentInvalidError(f"compose.yaml: config {name}: its file is not in the package")
+    for name, service in (uninterpolated.get("services") or {}).items():
+        for entry in service.get("env_file") or []:
+            path = entry["path"] if isinstance(entry, dict) else entry
+            if not _is_inside(path, home):
+                raise ComponentInvalidError(f"compose.yaml: service {name}: env_file is not in the package")
+
+
+def _is_inside(path: str, home: str) -> bool:
+    """Tell whether `path`, which may still hold variables, stays below `home` whatever their defaults are."""
+    rest = path.removeprefix(f"{home}/")
+    if rest == path:
+        return False
+    return ".." not in rest.split("/") and not any(
+        "/" in found or ".." in found for found in _EXPRESSION.findall(rest)
+    )
 
 
 def secret_parameters(configuration: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, str]:

@@ -25,9 +25,9 @@ def remove_project(engine: Engine, labels: Sequence[str], *, name_prefix: str) -
     for name in engine.debris(name_prefix):
         engine.remove_container(name)
     for network in engine.networks(labels):
-        engine.remove_network(network["Id"])
+        engine.remove_network(network.name)
     for volume in engine.volumes(labels):
-        engine.remove_volume(volume["Name"])
+        engine.remove_volume(volume.name)
 
 
 def stop_order(containers: Sequence[Container]) -> list[list[Container]]:

@@ -22,6 +22,7 @@ PULL_SILENCE_SECONDS = 900.0  # Podman says nothing while it unpacks a large lay
 MAX_PULL_REPORT_BYTES = 64 * 1024 * 1024
 MAX_LOG_BYTES = 256 * 1024
 
+_HALF_MADE = ("created", "initialized", "storage")
 _DIGEST_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
@@ -61,6 +62,14 @@ class Container:
     restart_count: int
     restart_policy: str
     started_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """A network or volume: what it is addressed by, and its labels."""
+
+    name: str
+    labels: Mapping[str, str]
 
 
 def socket_candidates(configured: str | None, environment: Mapping[str, str]) -> list[str]:
@@ -118,9 +127,10 @@ class Engine:
         """Tell which engine this is; asked once."""
         if self._info is None:
             told = self._get("/version")
-            parts = {part.get("Name") for part in told.get("Components") or []}
-            kind = "podman" if "Podman Engine" in parts else "docker"
-            self._info = EngineInfo(kind=kind, version=str(told.get("Version", "")))
+            with _understood(self.socket_path):
+                parts = {part.get("Name") for part in told.get("Components") or []}
+                kind = "podman" if "Podman Engine" in parts else "docker"
+                self._info = EngineInfo(kind=kind, version=str(told["Version"]))
         return self._info
 
     # --- looking ------------------------------------------------------------------------------------
@@ -128,11 +138,9 @@ class Engine:
     def containers(self, labels: Iterable[str]) -> list[Container]:
         """Inspect all containers, running or not, that carry all `labels` ("name" or "name=value")."""
         query = urlencode({"all": "true", "filters": _label_filter(labels)})
-        found = []
-        for listed in self._get(f"/containers/json?{query}"):
-            inspected = self.inspect(listed["Id"])
-            if inspected is not None:
-                found.append(inspected)
+        with _understood(self.socket_path):
+            ids = [listed["Id"] for listed in self._get(f"/containers/json?{query}")]
+        found = [inspected for inspected in map(self.inspect, ids) if inspected is not None]
         return sorted(found, key=lambda container: container.name)
 
     def inspect(self, container_id: str) -> Container | None:
@@ -143,16 +151,22 @@ class Engine:
             if error.status == 404:
                 return None
             raise
-        return read_container(told)
+        with _understood(self.socket_path):
+            return read_container(told)
 
-    def networks(self, labels: Iterable[str]) -> list[dict[str, Any]]:
+    def networks(self, labels: Iterable[str]) -> list[Labelled]:
         """List the networks that carry all `labels`."""
-        return list(self._get(f"/networks?{urlencode({'filters': _label_filter(labels)})}"))
+        told = self._get(f"/networks?{urlencode({'filters': _label_filter(labels)})}")
+        with _understood(self.socket_path):
+            return [Labelled(name=one["Id"], labels=one.get("Labels") or {}) for one in told]
 
-    def volumes(self, labels: Iterable[str]) -> list[dict[str, Any]]:
+    def volumes(self, labels: Iterable[str]) -> list[Labelled]:
         """List the volumes that carry all `labels`."""
         told = self._get(f"/volumes?{urlencode({'filters': _label_filter(labels)})}")
-        return list(told.get("Volumes") or [])
+        with _understood(self.socket_path):
+            return [
+                Labelled(name=one["Name"], labels=one.get("Labels") or {}) for one in told["Volumes"] or []
+            ]
 
     def debris(self, name_prefix: str) -> list[str]:
         """List half-made containers whose name starts with `name_prefix`, by name.
@@ -160,12 +174,11 @@ class Engine:
         A killed Podman leaves them where an ordinary list does not show them, and nothing can be started
         under their names until they are removed.
         """
-        found = []
-        for listed in self._get("/containers/json?all=true&external=true"):
-            names = [name.lstrip("/") for name in listed.get("Names") or []]
-            half_made = str(listed.get("State", "")).lower() in ("created", "initialized", "storage")
-            found += [name for name in names if half_made and name.startswith(name_prefix)]
-        return found
+        told = self._get("/containers/json?all=true&external=true")
+        with _understood(self.socket_path):
+            half_made = [one for one in told if str(one.get("State", "")).lower() in _HALF_MADE]
+            names = [name.lstrip("/") for one in half_made for name in one.get("Names") or []]
+        return [name for name in names if name.startswith(name_prefix)]
 
     def logs(self, container_id: str, *, lines: int) -> str:
         """Return the last lines a container wrote, both streams in order; "" where none can be had."""
@@ -340,6 +353,17 @@ def _told(answer: Response) -> str:
         return str(content.get("message") or content.get("cause") or content)
     except (ValueError, AttributeError):
         return f"{answer.status} {answer.reason} {os.fsdecode(answer.body[:200])}".strip()
+
+
+@contextmanager
+def _understood(socket_path: str) -> Iterator[None]:
+    """Let an answer of another shape than expected be the engine's fault, told as such."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EngineError(
+            f"container engine {socket_path}: its answer is not understood ({error!r})"
+        ) from error
 
 
 @contextmanager
