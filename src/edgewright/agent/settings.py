@@ -96,8 +96,11 @@ class Settings(_Part, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, data: bytes, *, source: str) -> Self:
-        """Read the file's bytes; an empty file sets nothing. Raises DocumentError with the exact path."""
-        plain = yaml.load(data, source=source) if data.strip() else {}
+        """Read the file's bytes; one of comments alone sets nothing. Raises DocumentError with the path."""
+        says_something = any(
+            line.strip() and not line.lstrip().startswith(b"#") for line in data.splitlines()
+        )
+        plain = yaml.load(data, source=source) if says_something else {}
         try:
             settings = msgspec.convert({} if plain is None else plain, cls)
         except msgspec.ValidationError as error:
