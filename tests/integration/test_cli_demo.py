@@ -78,9 +78,9 @@ def test_the_demo_ends_well_on_docker(docker_engine, environment):
     assert "nothing left behind" in table
 
 
-@pytest.mark.engine
-def test_the_demo_ends_well_on_podman(podman_engine, environment, tmp_path):
-    """The demo's own service, with the settings that made the testbed's work here and storage of its own."""
+@pytest.fixture
+def podman_storage(podman_engine: Engine, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a Podman with storage of this test's own, and what makes the testbed's work here."""
     settings = Path(podman_engine.socket).with_name("containers.conf").read_text()
     (tmp_path / "containers.conf").write_text(
         f'{settings}\n[network]\nnetwork_config_dir = "{tmp_path}/networks"\n'
@@ -88,13 +88,21 @@ def test_the_demo_ends_well_on_podman(podman_engine, environment, tmp_path):
     (tmp_path / "storage.conf").write_text(
         f'[storage]\ndriver = "overlay"\ngraphroot = "{tmp_path}/storage"\nrunroot = "{tmp_path}/run"\n'
     )
+    yield {
+        "CONTAINERS_CONF": str(tmp_path / "containers.conf"),
+        "CONTAINERS_STORAGE_CONF": str(tmp_path / "storage.conf"),
+    }
+    # Podman keeps its storage mounted on itself until the machine is switched off.
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for point in reversed([point for point in mounted if point.startswith(f"{tmp_path}/")]):
+        subprocess.run(["umount", point], check=True)
+
+
+@pytest.mark.engine
+def test_the_demo_ends_well_on_podman(podman_engine, podman_storage, environment, tmp_path):
     done = subprocess.run(
         [*COMMAND, "--engine", "podman", "--compose", podman_engine.compose],
-        env=environment
-        | {
-            "CONTAINERS_CONF": str(tmp_path / "containers.conf"),
-            "CONTAINERS_STORAGE_CONF": str(tmp_path / "storage.conf"),
-        },
+        env=environment | podman_storage,
         capture_output=True,
         text=True,
         timeout=300,
@@ -102,8 +110,9 @@ def test_the_demo_ends_well_on_podman(podman_engine, environment, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Podman" in done.stdout
-    assert json.loads((tmp_path / "storage" / "overlay-containers" / "containers.json").read_text()) == []
-    assert json.loads((tmp_path / "storage" / "overlay-images" / "images.json").read_text()) == []
+    storage = tmp_path / "storage"
+    assert json.loads((storage / "overlay-containers" / "containers.json").read_text()) == []
+    assert json.loads((storage / "overlay-images" / "images.json").read_text()) == []
     assert list((tmp_path / "tmp").iterdir()) == []
 
 

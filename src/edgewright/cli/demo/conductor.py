@@ -16,7 +16,6 @@ from edgewright.cli.demo.processes import tail
 from edgewright.cli.demo.report import make_report
 from edgewright.cli.demo.story import STEPS, Step, World
 from edgewright.cli.errors import OutcomeError
-from edgewright.protocol.errors import EdgewrightError
 
 CLEAN_UP = "clean up"
 
@@ -50,7 +49,7 @@ def _run_steps(steps: Sequence[Step], world: World) -> str:
         world.report.begin(index)
         try:
             seen = step.run(world)
-        except (EdgewrightError, OSError) as error:
+        except Exception as error:
             message = describe(error)
             world.report.failed(message)
             return _explain(step, message, world)
@@ -88,9 +87,10 @@ def _clean_up(world: World, index: int) -> str:
 
 
 def _attempt(action: Callable[[], None]) -> str:
+    """Carry out `action`; return what kept it from ending well, whatever: the next one has its turn."""
     try:
         action()
-    except (EdgewrightError, OSError) as error:
+    except Exception as error:
         return describe(error)
     return ""
 

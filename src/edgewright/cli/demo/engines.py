@@ -107,8 +107,8 @@ def find_leavings(engine: Engine, deployments: Iterable[str], registry: str) -> 
     labels = [f"{DEPLOYMENT_LABEL}={identifier}" for identifier in deployments]
     return Leavings(
         containers=tuple(one.id for label in labels for one in engine.containers([label])),
-        networks=tuple(str(one["Id"]) for label in labels for one in engine.networks([label])),
-        volumes=tuple(str(one["Name"]) for label in labels for one in engine.volumes([label])),
+        networks=tuple(one.name for label in labels for one in engine.networks([label])),
+        volumes=tuple(one.name for label in labels for one in engine.volumes([label])),
         images=tuple(_images_of(engine, registry)),
     )
 
