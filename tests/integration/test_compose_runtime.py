@@ -1,12 +1,13 @@
 """The Compose runtime on real Docker and real Podman, with a real registry."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from edgewright.agent.runtimes import Health
+from edgewright.agent.runtimes import Component, Health
 from support.compose_component import Bench
 from support.engines import Engine
 from support.images import Image, RegistryAccess, busybox_image, web_image
@@ -286,6 +287,30 @@ def test_files_of_the_package_reach_the_containers(bench: Bench, shell: str):
     assert log == "from the package\ndeep"
     resolved = Path(component.directory) / "resolved.json"
     assert resolved.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_update_brings_new_files_and_needs_the_old_ones_no_more(bench: Bench, shell: str):
+    def version(number: str) -> Component:
+        compose = f"""
+            services:
+              main:
+                image: "{shell}"
+                command: [sh, -c, "cat /file; echo $$(cat /content); {KEEPS_RUNNING}"]
+                configs: [{{source: file, target: /file}}, {{source: content, target: /content}}]
+            configs:
+              file: {{file: ./text}}
+              content: {{content: "content {number}"}}
+            """
+        return bench.component(compose, version=number, files={"text": f"file {number}\n"})
+
+    first, second = version("1.0.0"), version("2.0.0")
+    bench.install(first)
+    bench.install(second)
+    shutil.rmtree(first.directory)
+    container = bench.inspect()["main"]["Id"]
+    bench.api.request("POST", f"/containers/{container}/restart?t=0")
+    log = bench.runtime()._engine.logs(container, lines=2)
+    assert log == "file 2.0.0\ncontent 2.0.0"
 
 
 def test_an_apply_without_a_time_limit_still_ends(bench: Bench, web: str):

@@ -220,6 +220,28 @@ def test_services_that_end_by_themselves_are_those_whose_author_says_so():
     assert document(made)["services"]["job"]["labels"]["io.edgewright.once"] == "true"
 
 
+def label_of(config: dict[str, Any], environment: dict[str, str] | None = None) -> str | None:
+    made = project(
+        {"s": {"image": "i", "configs": [{"source": "c"}]}}, environment, configs={"c": config, "other": {}}
+    )
+    label: str | None = document(made)["services"]["s"]["labels"].get("io.edgewright.files")
+    return label
+
+
+def test_a_service_is_made_anew_for_other_configs_and_secrets():
+    labels = {
+        label_of({"file": "/p/1/a"}),
+        label_of({"file": "/p/2/a"}),
+        label_of({"content": "a"}),
+        label_of({"content": "b"}),
+        label_of({"environment": "A"}, {"A": "1"}),
+        label_of({"environment": "A"}, {"A": "2"}),
+    }
+    assert len(labels) == 6
+    assert label_of({"content": "a"}) == label_of({"content": "a"})
+    assert label_of({"external": True}) is None
+
+
 @pytest.mark.parametrize(
     ("services", "words"), [({}, "no service"), ({"s": {"build": "."}}, "service s: it has no image")]
 )

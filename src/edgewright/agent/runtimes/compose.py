@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -72,10 +72,19 @@ class Note:
 
 @dataclass(slots=True)
 class _Start:
-    """An apply of this process: when its time is over (monotonic), and how often what restarted before it."""
+    """An apply of this process: when its time is over (monotonic), and which containers there were before."""
 
     deadline: float
-    restarts: Mapping[str, int] = field(default_factory=dict)
+    before: tuple[Container, ...] = ()
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """How often each container had been restarted by its engine before."""
+        return {container.id: container.restart_count for container in self.before}
+
+    def is_unchanged(self, container: Container) -> bool:
+        """Tell whether `container` was there before and has not been started since."""
+        return any((old.id, old.started_at) == (container.id, container.started_at) for old in self.before)
 
 
 class ComposeRuntime:
@@ -130,10 +139,9 @@ class ComposeRuntime:
             fetched = load_fetched(component)
             if fetched is None:
                 raise ApplyError("its files are not on this device; it has to be fetched first")
-            limit = (component.timeout or DEFAULT_TIMEOUT).total_seconds()
-            start = self._starts[component.key] = _Start(time.monotonic() + limit)
+            start = self._starts[component.key] = _Start(_deadline(component))
             with self._locked() as lock:
-                start.restarts = {found.id: found.restart_count for found in self._containers(component)}
+                start.before = tuple(self._containers(component))
                 if not self._is_in_place(component, fetched):
                     self._up(component, start, lock)
                 self._write_note(component, fetched)
@@ -143,9 +151,8 @@ class ComposeRuntime:
         with _naming(component.name):
             start = self._starts.get(component.key)
             if start is None:
-                limit = (component.timeout or DEFAULT_TIMEOUT).total_seconds()
-                restarts = {found.id: found.restart_count for found in self._containers(component)}
-                start = self._starts[component.key] = _Start(time.monotonic() + limit, restarts)
+                before = tuple(self._containers(component))
+                start = self._starts[component.key] = _Start(_deadline(component), before)
             note = self._note(component.key)
             with self._ticking(project_name(*component.key)):
                 containers = self._wait_until_up(component, start, note.services if note else {})
@@ -218,7 +225,8 @@ class ComposeRuntime:
         return bool(found)
 
     def _explained(self, component: Component, start: _Start, reason: str) -> ApplyError:
-        failed = trouble(self._containers(component), start.restarts)
+        started = [found for found in self._containers(component) if not start.is_unchanged(found)]
+        failed = trouble(started, start.restarts)
         if failed is None:
             return ApplyError(reason)
         return ApplyError(self._with_log(f"service {failed.service} {failed.reason}", failed.container_id))
@@ -259,7 +267,7 @@ class ComposeRuntime:
     def _overdue(
         self, component: Component, containers: list[Container], services: Mapping[str, int]
     ) -> ApplyTimeoutError:
-        limit = (component.timeout or DEFAULT_TIMEOUT).total_seconds()
+        limit = _limit(component)
         waits = "; ".join(waiting_for(containers, services)) or "it was still being started"
         return ApplyTimeoutError(f"not up within {limit:g} s: {waits}")
 
@@ -334,6 +342,14 @@ class ComposeRuntime:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _limit(component: Component) -> float:
+    return (component.timeout or DEFAULT_TIMEOUT).total_seconds()
+
+
+def _deadline(component: Component) -> float:
+    return time.monotonic() + _limit(component)
 
 
 def _wait_for_lock(descriptor: int) -> None:

@@ -18,6 +18,7 @@ DEPLOYMENT_LABEL = "io.edgewright.deployment"
 COMPONENT_LABEL = "io.edgewright.component"
 OWNER_LABEL = "io.edgewright.owner"
 ONCE_LABEL = "io.edgewright.once"
+FILES_LABEL = "io.edgewright.files"
 
 PROBE_KEY = "x-edgewright-probe"
 _PROBE_DOLLAR = "a$$b"
@@ -179,7 +180,9 @@ def build_project(
         services[name] = _service(
             service,
             environment=_injected(component.environment, authored.get(name) or {}),
-            labels=labels | ({ONCE_LABEL: "true"} if name in once else {}),
+            labels=labels
+            | ({ONCE_LABEL: "true"} if name in once else {})
+            | _files_label(service, configuration, component.environment),
         )
     document = {
         **configuration,
@@ -252,6 +255,25 @@ def _count(service: Mapping[str, Any]) -> int:
     if scale is None:
         scale = (service.get("deploy") or {}).get("replicas")
     return 1 if scale is None else int(scale)
+
+
+def _files_label(
+    service: Mapping[str, Any], configuration: Mapping[str, Any], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a label that changes with the configs and secrets the service mounts.
+
+    The program does not look at them when it decides what has to be recreated: a new text would not arrive,
+    and a new place would leave a running container with the files of a revision that is going to be removed.
+    """
+    used = [
+        {**source, "value": environment.get(source.get("environment") or "")}
+        for kind in ("configs", "secrets")
+        for use in service.get(kind) or []
+        if (source := (configuration.get(kind) or {}).get(use["source"])) and not source.get("external")
+    ]
+    if not used:
+        return {}
+    return {FILES_LABEL: hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:16]}
 
 
 def _labelled(things: Mapping[str, Any] | None, labels: Mapping[str, str]) -> dict[str, Any]:
