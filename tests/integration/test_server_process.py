@@ -162,6 +162,15 @@ def test_a_server_says_nothing_of_requests_and_cleans_up_after_itself(tmp_path: 
     assert not (server.data / "run.json").exists()
 
 
+def test_a_connected_device_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with ServerProcess.create(tmp_path / "server") as server:
+        token = server.operator.post("/enrollments", {"name": "edge-01"})["token"]
+        client = ForeignClient.enrolled(token, tmp_path / "edge")
+        assert client.poll().status == 200
+    assert server.output.splitlines()[-1] == "ready"
+    client.close()
+
+
 @pytest.mark.requirement("DS-7", "OP-16")
 def test_nothing_that_was_answered_is_forgotten_by_a_kill(tmp_path: Path) -> None:
     server = ServerProcess.create(tmp_path / "server")

@@ -11,6 +11,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from edgewright.net.http import HttpError
 from edgewright.net.oci import RegistryError, RegistryNotFoundError, RegistryRefusedError
@@ -121,8 +122,8 @@ def _problem_of(request: Request[Any, Any, Any], error: Exception) -> Problem:
             return problem(ProblemType.BLANK, 403, str(error), instance=path)
         case HTTPException():
             return _framework_problem(error, path)
-        case OperationalError():
-            log.error("the database cannot be used: %s", error.orig)
+        case OperationalError() | PoolTimeoutError():
+            log.error("the database cannot be used: %s", error)
             return _retryable(503, "the server's database cannot be used just now", path)
         case _:
             log.error("%s %s failed", request.method, path, exc_info=error)

@@ -88,6 +88,7 @@ async def _serve(
             registries=directory.registries,
             standings=Standings(database),
         )
+        await context.standings.load()
         contexts = (tls.device_context(identity), tls.web_context(identity))
         check = tls.spiffe_peer(settings.trust_domain, settings.wfm_id)
         device = _Listener(device_app(context), contexts[0], tls.device_connection(check))

@@ -31,6 +31,12 @@ class Standings:
         self._commits = 0
         database.when_touched(self._forget)
 
+    async def load(self) -> None:
+        """Read the standing of every client at once, so that all can reconnect at once after a start."""
+        async with self._database.reading() as connection:
+            for client_id, state, key_digest, etag in await desired.standings(connection):
+                self._known[client_id] = Standing(state, key_digest, etag)
+
     async def of(self, client_id: str) -> Standing | None:
         """Return the standing of a client as last committed, None if the client is unknown."""
         known = self._known.get(client_id)

@@ -33,6 +33,10 @@ HEAD_SECONDS = 15.0
 IDLE_SECONDS = 600
 MAX_AGE_SECONDS = 6 * 3600.0
 MAX_HEAD_BYTES = 32 * 1024
+# A peer that does not answer the end of TLS must not hold up the end of the server.
+FAREWELL_SECONDS = 0.5
+REFUSALS_EVERY_SECONDS = 3600.0
+_MOST_REFUSALS = 1000
 
 CheckPeer = Callable[[bytes], tuple[str, Leaf]]
 
@@ -110,6 +114,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, "the request line and headers are longer than 32 KiB")
         self._watch_head()
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
+
     def on_message_begin(self) -> None:
         self._in_head = True
         super().on_message_begin()
@@ -139,8 +148,26 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
+class Refusals:
+    """Says in the log who was not let in, about the same peer and reason once an hour at most."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str], float] = {}
+
+    def tell(self, host: str, reason: str, *, now: float) -> None:
+        """Log that `host` was refused; `now` is any clock in seconds that only goes forward."""
+        key = (host, reason)
+        if now - self._told.get(key, -REFUSALS_EVERY_SECONDS) < REFUSALS_EVERY_SECONDS:
+            return
+        if len(self._told) >= _MOST_REFUSALS:
+            self._told.clear()
+        self._told[key] = now
+        log.warning("refused a connection from %s: %s", host, reason)
+
+
 def device_connection(check_peer: CheckPeer) -> type[Connection]:
     """Return the connection class of the device listener, which admits whom `check_peer` accepts."""
+    refusals = Refusals()
 
     class DeviceConnection(Connection):
         _leaf: Leaf
@@ -150,7 +177,7 @@ def device_connection(check_peer: CheckPeer) -> type[Connection]:
             try:
                 client, self._leaf = check_peer(der)
             except EdgewrightError as error:
-                log.warning("refused a connection from %s: %s", _address(transport), error)
+                refusals.tell(_host(transport), str(error), now=self.loop.time())
                 self.transport = transport
                 self.parser = None  # type: ignore[assignment]
                 transport.abort()
@@ -194,9 +221,9 @@ def _identified(app: Any, caller: Caller) -> Any:
     return call
 
 
-def _address(transport: Transport) -> str:
+def _host(transport: Transport) -> str:
     peer = transport.get_extra_info("peername")
-    return f"{peer[0]}:{peer[1]}" if peer else "an unknown address"
+    return str(peer[0]) if peer else "an unknown address"
 
 
 def _server_context(certificate: str, key: str) -> ssl.SSLContext:

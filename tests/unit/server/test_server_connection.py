@@ -43,6 +43,9 @@ class FakeLoop:
         self.timers.append(FakeTimer(seconds, callback))
         return self.timers[-1]
 
+    def time(self) -> float:
+        return 0.0
+
     def create_task(self, work: Any) -> Any:
         work.close()
         return DroppedTask()
@@ -171,3 +174,22 @@ def test_a_closed_connection_leaves_no_timer_behind() -> None:
     connection.data_received(b"GET / HT")
     connection.connection_lost(None)
     assert [timer for timer in loop.timers if not timer.is_cancelled] == []
+
+
+def test_a_peer_that_keeps_trying_is_told_of_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+    refusals = tls.Refusals()
+    for now in (0.0, 60.0, 3599.0, 3601.0):
+        refusals.tell("192.0.2.1", "wrong", now=now)
+    refusals.tell("192.0.2.2", "wrong", now=3602.0)
+    assert [record.args for record in caplog.records] == [
+        ("192.0.2.1", "wrong"),
+        ("192.0.2.1", "wrong"),
+        ("192.0.2.2", "wrong"),
+    ]
+
+
+def test_an_idle_connection_is_cut_when_the_server_ends_and_the_peer_is_silent() -> None:
+    connection, transport, loop = connect(tls.Connection)
+    connection.shutdown()
+    assert transport.is_closed
+    assert len(loop.pending(tls.FAREWELL_SECONDS)) == 1

@@ -113,3 +113,18 @@ def test_what_was_read_before_a_commit_is_not_kept_after_it(path: Path) -> None:
             assert after.state == ClientState.RETIRED
 
     asyncio.run(run())
+
+
+def test_after_a_start_every_standing_is_known_at_once(path: Path) -> None:
+    async def run() -> None:
+        async with Database(path) as database:
+            async with database.writing() as connection:
+                await accept(connection, "edge")
+                await accept(connection, "other")
+                await clients.retire(connection, "other", now=NOW)
+            standings, fresh = Standings(database), Standings(database)
+            await standings.load()
+            for client_id in ("edge", "other"):
+                assert await standings.of(client_id) == await fresh.of(client_id)
+
+    asyncio.run(run())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import Certificate
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -82,6 +83,13 @@ def judge(invitation: Enrollment | None, key_digest: str, now: datetime) -> str 
     return invitation.svid
 
 
+async def check_bearer(connection: AsyncConnection, *, secret: str, csr: str, now: datetime) -> None:
+    """Raise as `enroll` would for what strangers send, without changing anything or keeping others from
+    it."""
+    _, key_digest = _key_of(csr)
+    judge(await enrollments.by_secret(connection, secret_digest(secret)), key_digest, now)
+
+
 async def enroll(
     connection: AsyncConnection,
     *,
@@ -95,8 +103,7 @@ async def enroll(
 
     Raises `EnrollmentRefusedError` for the token and `IdentityError` for the certificate request.
     """
-    key = ca.public_key_of_request(csr)
-    key_digest = digest_of(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    key, key_digest = _key_of(csr)
     invitation = await enrollments.by_secret(connection, secret_digest(secret))
     issued = judge(invitation, key_digest, now)
     assert invitation is not None  # noqa: S101 - judge raises without one
@@ -144,6 +151,11 @@ async def client_called(connection: AsyncConnection, name: str) -> Client:
     if client is None:
         raise NotFoundError(f"no device '{name}' is known")
     return client
+
+
+def _key_of(csr: str) -> tuple[EllipticCurvePublicKey, str]:
+    key = ca.public_key_of_request(csr)
+    return key, digest_of(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 async def _admit(

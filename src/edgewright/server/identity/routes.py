@@ -41,6 +41,8 @@ async def post_enroll(request: ServerRequest) -> Response[bytes]:
     context = context_of(request)
     body = await read_body(request, limit=MAX_REQUEST_BYTES)
     asked = EnrollmentRequest.parse(body, source="enrolment request")
+    async with context.database.reading() as connection:
+        await membership.check_bearer(connection, secret=asked.token, csr=asked.csr, now=context.clock())
     async with context.database.writing() as connection:
         client_id, svid = await membership.enroll(
             connection,

@@ -15,6 +15,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 BUSY_SECONDS = 10
+# How long a request waits for one of the few connections: a whole fleet may come back at once.
+QUEUE_SECONDS = 60
 _TOUCHED = "edgewright.touched"
 
 Touched = Callable[[Collection[str]], None]
@@ -67,7 +69,11 @@ def touch(connection: AsyncConnection, client_id: str) -> None:
 
 
 def _engine(path: Path) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS},
+        pool_timeout=QUEUE_SECONDS,
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

@@ -49,6 +49,16 @@ async def served(connection: AsyncConnection, client_id: str) -> Served | None:
     return await one_of(connection, Served, query)
 
 
+async def standings(
+    connection: AsyncConnection,
+) -> list[tuple[str, ClientState, str | None, str]]:
+    """Return client id, state, key digest and the manifest's ETag of every client."""
+    query = select(clients.c.client_id, clients.c.state, clients.c.key_digest, manifests.c.etag).join(
+        manifests, manifests.c.client_id == clients.c.client_id
+    )
+    return [(row[0], ClientState(row[1]), row[2], row[3]) for row in await connection.execute(query)]
+
+
 async def version(connection: AsyncConnection, client_id: str) -> int:
     """Return the version of the manifest the client is served, 0 if there never was one."""
     found = await connection.scalar(select(manifests.c.version).where(manifests.c.client_id == client_id))
