@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,30 +81,36 @@ def test_the_demo_ends_well_on_docker(docker_engine, environment):
 
 
 @pytest.fixture
-def podman_storage(podman_engine: Engine, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a Podman with storage of this test's own, and what makes the testbed's work here."""
+def podman_storage(podman_engine: Engine) -> Iterator[Path]:
+    """Storage of this test's own for Podman, and the settings that make the testbed's work on this machine.
+
+    The path is short, because Podman's sockets lie below it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ew-demo-", dir="/var/tmp"))
     settings = Path(podman_engine.socket).with_name("containers.conf").read_text()
-    (tmp_path / "containers.conf").write_text(
-        f'{settings}\n[network]\nnetwork_config_dir = "{tmp_path}/networks"\n'
+    (folder / "containers.conf").write_text(
+        f'{settings}\n[network]\nnetwork_config_dir = "{folder}/networks"\n'
     )
-    (tmp_path / "storage.conf").write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{tmp_path}/storage"\nrunroot = "{tmp_path}/run"\n'
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n'
     )
-    yield {
-        "CONTAINERS_CONF": str(tmp_path / "containers.conf"),
-        "CONTAINERS_STORAGE_CONF": str(tmp_path / "storage.conf"),
-    }
+    yield folder
     # Podman keeps its storage mounted on itself until the machine is switched off.
     mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    for point in reversed([point for point in mounted if point.startswith(f"{tmp_path}/")]):
+    for point in reversed([point for point in mounted if point.startswith(f"{folder}/")]):
         subprocess.run(["umount", point], check=True)
+    shutil.rmtree(folder)
 
 
 @pytest.mark.engine
 def test_the_demo_ends_well_on_podman(podman_engine, podman_storage, environment, tmp_path):
     done = subprocess.run(
         [*COMMAND, "--engine", "podman", "--compose", podman_engine.compose],
-        env=environment | podman_storage,
+        env=environment
+        | {
+            "CONTAINERS_CONF": str(podman_storage / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(podman_storage / "storage.conf"),
+        },
         capture_output=True,
         text=True,
         timeout=300,
@@ -110,7 +118,7 @@ def test_the_demo_ends_well_on_podman(podman_engine, podman_storage, environment
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Podman" in done.stdout
-    storage = tmp_path / "storage"
+    storage = podman_storage / "storage"
     assert json.loads((storage / "overlay-containers" / "containers.json").read_text()) == []
     assert json.loads((storage / "overlay-images" / "images.json").read_text()) == []
     assert list((tmp_path / "tmp").iterdir()) == []

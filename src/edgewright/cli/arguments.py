@@ -17,11 +17,28 @@ from edgewright.cli.errors import UsageError
 _CHOICE = re.compile(r"invalid choice: '?(?P<given>[^']*?)'? \(choose from (?P<choices>.+)\)")
 
 
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks and indents of a description, and folds the lines that are too long."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = super()._fill_text(text, width, indent).splitlines()
+        return "\n".join(_folded(line, width + 2) for line in lines)
+
+
+def _folded(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    import textwrap
+
+    margin = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(line, width, initial_indent="", subsequent_indent=margin)
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises `UsageError` instead of ending the process."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", Formatter)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 

@@ -20,9 +20,11 @@ from edgewright.cli.errors import OutcomeError
 CLEAN_UP = "clean up"
 
 
-def conduct(engine: str, compose: str | None, *, plain: bool, pause: bool) -> int:
-    """Run the demo; return 0 when every step and the cleaning up ended well, else 1."""
-    steps = [*STEPS]
+def conduct(
+    engine: str, compose: str | None, *, plain: bool, pause: bool, story: Sequence[Step] = STEPS
+) -> int:
+    """Carry out `story`; return 0 when every step and the cleaning up ended well, else 1."""
+    steps = [*story]
     if pause:
         steps.insert(-1, Step(title="look at it yourself", run=_pause))
     report = make_report([*(step.title for step in steps), CLEAN_UP], plain=plain)

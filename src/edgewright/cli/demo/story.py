@@ -143,6 +143,7 @@ def look_around(world: World) -> str:
 def start_registry(world: World) -> str:
     """Start the registry, and the engine, which may have to be told of it."""
     world.logs["registry"] = world.folder / "registry.log"
+    world.logs["engine"] = world.folder / "podman.log"  # only where the demo starts one
     world.registry = world.stack.enter_context(open_registry(world.folder))
     opened = open_engine(world.wanted_engine, world.folder, world.registry)
     world.found_engine = world.stack.enter_context(opened)
@@ -254,7 +255,7 @@ def remove(world: World) -> str:
 
 STEPS: Sequence[Step] = (
     Step(title="look around", run=look_around),
-    Step(title="start a registry", run=start_registry, logs=("registry",)),
+    Step(title="start a registry", run=start_registry, logs=("registry", "engine")),
     Step(title="publish the application", run=publish, logs=("registry",)),
     Step(title="start a fleet manager", run=start_server, logs=("fleet manager",)),
     Step(title="enroll this device", run=enroll, logs=("agent", "fleet manager")),
