@@ -1,0 +1,166 @@
+"""Whatever anybody sends, the answer is the right document or a problem, and never the server's own
+failure."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support.foreign_client import ForeignClient, capabilities
+from support.server_process import ServerProcess
+
+DESCRIPTION = {
+    "apiVersion": "v1",
+    "id": "hello",
+    "metadata": {"name": "H", "version": "1.0.0", "catalog": {"organization": [{"name": "E"}]}},
+    "deploymentProfiles": [
+        {
+            "type": "compose",
+            "id": "compose",
+            "components": [
+                {"name": "app", "properties": {"repository": "oci://r.test/a", "revision": "1.0.0"}}
+            ],
+        }
+    ],
+    "parameters": {"a": {"targets": [{"pointer": "A", "components": ["app"]}]}},
+}
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+texts = st.text(max_size=20)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def changed(document: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """`document` with some members replaced by anything, or left out."""
+    members = st.dictionaries(st.sampled_from(sorted(document)), values, max_size=3)
+    return st.builds(
+        lambda some, gone: {key: value for key, value in {**document, **some}.items() if key not in gone},
+        members,
+        st.sets(st.sampled_from(sorted(document)), max_size=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        text = yaml.safe_dump(DESCRIPTION).encode()
+        member = tarfile.TarInfo("margo.yaml")
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text))
+    with ServerProcess.create(tmp_path_factory.mktemp("fuzz") / "server") as running:
+        running.operator.post("/packages", body=buffer.getvalue(), media_type="application/gzip")
+        yield running
+        assert "failed" not in running.output
+
+
+@pytest.fixture(scope="module")
+def client(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForeignClient]:
+    token = server.operator.post("/enrollments", {"name": "edge"})["token"]
+    with ForeignClient.enrolled(token, tmp_path_factory.mktemp("fuzz") / "client") as enrolled:
+        assert enrolled.report_capabilities("edge", capabilities("edge")).status == 201
+        yield enrolled
+
+
+@pytest.fixture(scope="module")
+def deployment(server: ServerProcess, client: ForeignClient) -> str:
+    wish = {"application": "hello", "version": "1.0.0", "device": "edge"}
+    made: str = server.operator.post("/deployments", wish)["id"]
+    return made
+
+
+def assert_foreseen(status: int, media_type: str, body: bytes) -> None:
+    assert status < 500, body
+    if status >= 400:
+        assert media_type == "application/problem+json"
+        assert json.loads(body)["status"] == status
+
+
+@pytest.mark.requirement("CAP-6", "ERR-1")
+@FEW
+@given(properties=changed(capabilities("edge")["properties"]), labels=values)
+def test_capabilities(client: ForeignClient, properties: dict[str, Any], labels: Any) -> None:
+    reply = client.report_capabilities("edge", {"properties": properties, "labels": labels})
+    assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
+
+
+@pytest.mark.requirement("ST-4", "ERR-1")
+@FEW
+@given(
+    members=changed(
+        {"adoptedManifestVersion": 1, "status": {"state": "installed"}, "components": [], "deviceId": "edge"}
+    )
+)
+def test_statuses(client: ForeignClient, deployment: str, members: dict[str, Any]) -> None:
+    reply = client.request(
+        "POST",
+        f"/api/v1/deployments/{deployment}/status",
+        body=json.dumps({"deploymentId": deployment, **members}).encode(),
+    )
+    assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
+
+
+@pytest.mark.requirement("ERR-1")
+@FEW
+@given(
+    method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH"]),
+    start=st.sampled_from(["/", "/api/v1/deployments/", "/api/v1/bundles/", "/api/v1/capabilities/"]),
+    rest=texts,
+    accept=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
+)
+def test_paths_and_headers(client: ForeignClient, method: str, start: str, rest: str, accept: str) -> None:
+    reply = client.request(
+        method, start + quote(rest, safe="/"), headers={"Accept": accept, "If-None-Match": accept}
+    )
+    if method != "HEAD":
+        assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
+
+
+@FEW
+@given(
+    wish=changed(
+        {"application": "hello", "version": "1.0.0", "device": "edge", "parameters": {"a": "b"}, "name": "x"}
+    )
+)
+def test_wishes_of_operators(server: ServerProcess, client: ForeignClient, wish: dict[str, Any]) -> None:
+    answer = server.operator.request("POST", "/deployments", wish)
+    assert_foreseen(answer.status, answer.headers.get("content-type", ""), answer.body)
+    if answer.status == 201:
+        server.operator.delete(f"/deployments/{answer.json['id']}")
+
+
+@FEW
+@given(value=values)
+def test_parameter_values(server: ServerProcess, deployment: str, value: Any) -> None:
+    answer = server.operator.request("PUT", f"/deployments/{deployment}", {"parameters": {"a": value}})
+    assert_foreseen(answer.status, answer.headers.get("content-type", ""), answer.body)
+
+
+@pytest.mark.requirement("DS-7")
+def test_changes_at_the_same_time_get_versions_of_their_own(
+    server: ServerProcess, tmp_path: Path, unique: str
+) -> None:
+    token = server.operator.post("/enrollments", {"name": unique})["token"]
+    with ForeignClient.enrolled(token, tmp_path) as client:
+        client.report_capabilities(unique, capabilities(unique))
+        wish = {"application": "hello", "version": "1.0.0", "device": unique}
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda _: server.operator.post("/deployments", wish), range(16)))
+        manifest = client.poll().json
+    assert sorted(one["manifest_version"] for one in made) == list(range(2, 18))
+    assert manifest["manifestVersion"] == 17
+    assert {one["deploymentId"] for one in manifest["deployments"]} == {one["id"] for one in made}
