@@ -1,5 +1,4 @@
-"""Whatever anybody sends, the answer is the right document or a problem, and never the server's own
-failure."""
+"""Whatever anybody sends, the answer is foreseen: never the server's own failure."""
 
 import io
 import json

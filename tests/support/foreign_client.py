@@ -1,5 +1,4 @@
-"""Another vendor's client, as far as the wire can tell: standard library and `cryptography`, nothing of the
-agent.
+"""Another vendor's client: standard library and `cryptography`, nothing of the agent.
 
 Where the product's own agent would behave well, this one can be made to behave badly.
 """

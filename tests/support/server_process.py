@@ -1,5 +1,4 @@
-"""A real `edgewright server`: `init` and `run` as a person would, on free ports, ready before it is handed
-out.
+"""A real `edgewright server`, made and run as a person would, on free ports, handed out ready.
 
 with ServerProcess.create(tmp_path / "server") as server:
     server.operator.post("/enrollments", {"name": "edge-01"})

@@ -14,8 +14,7 @@ _CLOSE = {"connection": "close"}
 
 
 async def read_body(request: ServerRequest, *, limit: int) -> bytes:
-    """Return the body, at most `limit` bytes arriving within `BODY_SECONDS`; raises `ProblemError` 413 or
-    408."""
+    """Return at most `limit` bytes, arriving within `BODY_SECONDS`; raises `ProblemError` 413 or 408."""
     pieces: list[bytes] = []
     size = 0
     try:

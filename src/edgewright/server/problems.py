@@ -1,4 +1,5 @@
-"""The one place where errors become answers: RFC 9457 problem details on both listeners (spec: section 13).
+"""The one place where errors become answers: RFC 9457 problem details on both listeners (spec: section
+13).
 
 `Retry-After` goes with 429, 500 and 503 and with nothing else (spec: RT-1 to RT-3).
 """

@@ -1,5 +1,5 @@
-"""`edgewright server renumber`: after a backup was put back, versions have to go on above what devices have
-seen.
+"""`edgewright server renumber`: after a backup was put back, versions have to go on above what devices
+have seen.
 
 A device refuses every manifest whose version is not greater than its last (spec: DS-12), so a server whose
 counter went back with its database would never be listened to again (spec: OP-16).

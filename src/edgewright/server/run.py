@@ -55,8 +55,7 @@ class Addresses:
 
 
 def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str | None) -> int:
-    """Serve until SIGTERM or SIGINT; the listen addresses given outrank `server.yaml`. Raises
-    `SetupError`."""
+    """Serve until SIGTERM or SIGINT; listen addresses given outrank the file. Raises `SetupError`."""
     settings = load_settings(directory)
     with (
         only_server(directory),

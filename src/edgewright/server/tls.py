@@ -2,8 +2,8 @@
 
 The device listener lets nobody in who does not present a client SVID of this very fleet manager: the
 handshake demands a certificate of the trust domain, and a connection whose leaf is another shape of
-identity is closed before a byte of it is read (spec: API-5, ID-11, SVID-12). What was proven travels to the
-application as the ASGI TLS extension.
+identity is closed before a byte of it is read (spec: API-5, ID-11, SVID-12). What was proven travels to
+the application as the ASGI TLS extension.
 
 Connections end by themselves: idle ones, ones whose request head does not arrive, ones that grew old, and
 ones whose certificate has expired meanwhile (spec: TLS-11, ID-14). There are no session tickets (spec:
@@ -43,8 +43,7 @@ CheckPeer = Callable[[bytes], tuple[str, Leaf]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who the TLS layer proved to be at the other end (spec: API-6); `key_digest` is over the DER public
-    key."""
+    """Whom the TLS layer proved at the other end (spec: API-6); `key_digest` is of the public key."""
 
     client_id: str
     key_digest: str
@@ -80,8 +79,7 @@ def check_client(der: bytes, *, trust_domain: str, wfm: str) -> tuple[str, Leaf]
 
 
 class Connection(HttpToolsProtocol):
-    """An HTTP/1.1 connection whose head has to arrive in time and in size; malformed ones get a problem
-    body."""
+    """An HTTP/1.1 connection with bounds on time and size; what is no request gets a problem body."""
 
     _head_timer: TimerHandle | None = None
     _age_timer: TimerHandle | None = None

@@ -1,5 +1,4 @@
-"""Connections end by themselves: late heads, old age, expired certificates, wrong peers (spec: TLS-11,
-ID-11, ID-14)."""
+"""Connections end by themselves (spec: TLS-11, ID-11, ID-14)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,5 +1,4 @@
-"""One change is one transaction, with who did it in the audit; what is refused leaves nothing (spec: DS-7,
-API-9)."""
+"""One change is one transaction; what is refused leaves nothing (spec: DS-7, API-9)."""
 
 import asyncio
 import json

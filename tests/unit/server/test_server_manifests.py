@@ -1,5 +1,4 @@
-"""Manifests are built from documents alone, the same bytes for the same input (spec: DS-7, DS-10, DS-11,
-DS-22)."""
+"""The same documents make the same manifest (spec: DS-7, DS-10, DS-11, DS-22)."""
 
 import uuid
 

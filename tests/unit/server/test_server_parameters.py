@@ -1,5 +1,4 @@
-"""Parameters: what is chosen, what is default, what is refused, what may not change (spec: 15.3, CFG-2 to
-CFG-5)."""
+"""What is chosen, default, refused, and what may not change (spec: 15.3, CFG-2 to CFG-5)."""
 
 from typing import Any
 

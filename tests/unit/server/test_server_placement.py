@@ -1,5 +1,4 @@
-"""Which device and which profile: only what fits is chosen, and who does not fit is told why (spec: MAT-2,
-PKG-2)."""
+"""Only what fits is chosen, and who does not fit is told why (spec: MAT-2, PKG-2)."""
 
 import pytest
 

@@ -1,5 +1,4 @@
-"""The database: migrated to exactly the tables of the code, transactions whole or not at all, versions only
-greater."""
+"""The database is what the code says, and versions only grow."""
 
 import asyncio
 import shutil

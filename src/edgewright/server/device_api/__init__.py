@@ -1,2 +1,3 @@
 """The specification's endpoints, and nothing else, for callers whom mutual TLS has identified (spec: 2.1,
-API-5, ID-24)."""
+API-5, ID-24).
+"""

@@ -1,5 +1,6 @@
 """Who may ask: every single request is held against the accepted-client policy (spec: ID-20, ID-22,
-API-10)."""
+API-10).
+"""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,8 +24,7 @@ async def admitted(request: ServerRequest, connection: AsyncConnection) -> str:
 
 
 def check_admission(caller: Caller, state: ClientState, key_digest: str | None) -> None:
-    """Raise a `403` unless the policy admits `caller`: accepted, and with the key it was accepted with, if
-    any."""
+    """Raise a `403` unless `caller` is accepted, with the key it was accepted with if there is one."""
     if state != ClientState.ACCEPTED:
         raise ProblemError(
             ProblemType.NOT_AUTHORIZED,

@@ -1,5 +1,6 @@
 """Device ids and their hierarchy: a child carries the ids of its gateways before its own (spec: GW-2,
-GW-5)."""
+GW-5).
+"""
 
 from collections.abc import Iterable
 

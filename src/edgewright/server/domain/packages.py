@@ -1,5 +1,6 @@
 """Application packages as they arrive: an archive of a folder, or the parts a registry holds (spec: 15,
-18)."""
+18).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

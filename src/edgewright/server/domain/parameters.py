@@ -1,5 +1,6 @@
-"""Parameter values: what the operator chose, what the package says, and what may not change (spec: CFG-2 to
-CFG-5)."""
+"""Parameter values: what the operator chose, what the package says, and what may not change (spec: CFG-2
+to CFG-5).
+"""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,5 +1,6 @@
 """Which profile of an application suits which device, decided before anything is deployed (spec: MAT-2,
-PKG-2)."""
+PKG-2).
+"""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,5 +1,6 @@
 """Renders the document a device is given from what the author wrote and the operator chose (spec: section
-11)."""
+11).
+"""
 
 import re
 from collections.abc import Mapping
@@ -75,8 +76,7 @@ def render_document(deployment: ApplicationDeployment, profile_id: str, descript
 
 
 def check_name(name: str) -> str:
-    """Return `name` if a cluster or a container engine can take it (spec: `metadata.name`); else
-    `InvalidError`."""
+    """Return `name` if clusters and container engines can take it; else raise `InvalidError`."""
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         message = f"expected at most {MAX_NAME} lower-case letters, digits and dashes, no dash at the ends"
         raise InvalidError("the name cannot be used", Fault(field="name", message=message))

@@ -97,11 +97,31 @@ async def change(
     old = await deployment_called(connection, deployment_id)
     if old.deleted is not None:
         raise ConflictError(f"deployment {old.id} was deleted")
+    present = await deployments.current_document(connection, old)
+    assert present is not None  # noqa: S101 - documents of living deployments are never cleared away
+    record, document = await _changed(connection, old, present, wish)
+    if record == old and document == present:
+        return old
+    record = replace(record, changed=now)
+    if document == present:
+        await deployments.save(connection, record)
+    else:
+        version = await next_version(connection, record.client_id)
+        record = replace(record, digest=digest_of(document), changed_version=version)
+        await deployments.save(connection, record)
+        await desired.put_document(connection, record.id, record.digest, document, now=now)
+        await publish(connection, record.client_id, version, now=now)
+    await _note(connection, "change deployment", record, actor=actor, now=now, before=old.digest)
+    return record
+
+
+async def _changed(
+    connection: AsyncConnection, old: DeploymentRecord, present: bytes, wish: Change
+) -> tuple[DeploymentRecord, bytes]:
+    """Return what `old`, whose document is `present`, becomes by `wish`, and its document then."""
     version = wish.version or old.version
     package = await _package(connection, old.application_id, version)
     description = ApplicationDescription.parse(package.description, source=old.application_id)
-    present = await deployments.current_document(connection, old)
-    assert present is not None  # noqa: S101 - documents of living deployments are never cleared away
     installed = ApplicationDeployment.parse(present, source="deployment").spec.parameters
     choice = changed_choice(
         description,
@@ -113,18 +133,7 @@ async def change(
     if version != old.version:
         profile_id = await _profile_of(connection, old, description)
     record = replace(old, version=version, profile_id=profile_id, parameters=_render_choice(choice))
-    document = _document(record, description, package, choice)
-    if document == present and record == old:
-        return old
-    record = replace(record, digest=digest_of(document), changed=now)
-    if document != present:
-        record = replace(record, changed_version=await next_version(connection, record.client_id))
-    await deployments.save(connection, record)
-    if document != present:
-        await desired.put_document(connection, record.id, record.digest, document, now=now)
-        await publish(connection, record.client_id, record.changed_version, now=now)
-    await _note(connection, "change deployment", record, actor=actor, now=now, before=old.digest)
-    return record
+    return record, _document(record, description, package, choice)
 
 
 async def delete(

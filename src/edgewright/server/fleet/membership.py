@@ -42,8 +42,7 @@ def secret_digest(secret: str) -> str:
 async def invite(
     connection: AsyncConnection, name: str, *, valid: timedelta, actor: str, now: datetime
 ) -> Invitation:
-    """Invite a device under the client id `name`; an earlier open invitation of that name is worth nothing
-    then."""
+    """Invite a device under the client id `name`; earlier invitations of that name are withdrawn."""
     try:
         check_segment(name)
     except IdentityError as error:
@@ -84,8 +83,7 @@ def judge(invitation: Enrollment | None, key_digest: str, now: datetime) -> str 
 
 
 async def check_bearer(connection: AsyncConnection, *, secret: str, csr: str, now: datetime) -> None:
-    """Raise as `enroll` would for what strangers send, without changing anything or keeping others from
-    it."""
+    """Raise as `enroll` would for what strangers send, without taking the writer's turn."""
     _, key_digest = _key_of(csr)
     judge(await enrollments.by_secret(connection, secret_digest(secret)), key_digest, now)
 
@@ -122,8 +120,7 @@ async def enroll(
 
 
 async def accept(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> bool:
-    """Accept a client whose SVID another authority issues; return whether it was not accepted before (spec:
-    ON-2)."""
+    """Accept a client whose SVID another authority issues; return whether it is new (spec: ON-2)."""
     try:
         check_segment(name)
     except IdentityError as error:
@@ -137,8 +134,7 @@ async def accept(connection: AsyncConnection, name: str, *, actor: str, now: dat
 
 
 async def retire(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> None:
-    """Take a client off the list and withdraw its invitations; its next request is refused (spec: ID-22,
-    ID-23)."""
+    """Take a client off the list; its next request is refused (spec: ID-22, ID-23)."""
     await client_called(connection, name)
     await clients.retire(connection, name, now=now)
     await enrollments.withdraw(connection, name, now=now)

@@ -1,5 +1,6 @@
 """Publishing: the one way a client's manifest changes, always to a strictly greater version (spec: DS-7,
-DS-8)."""
+DS-8).
+"""
 
 from datetime import datetime
 

@@ -1,5 +1,6 @@
 """What clients report: capabilities and deployment statuses, each only within the caller's scope (spec:
-API-7)."""
+API-7).
+"""
 
 from datetime import datetime
 
@@ -46,8 +47,7 @@ async def put_capabilities(
 async def remove_device(
     connection: AsyncConnection, client_id: str, device_id: str, *, now: datetime
 ) -> None:
-    """Forget a device and the children behind it; deployments stay until a person removes them (spec:
-    OP-22)."""
+    """Forget a device and its children; deployments stay until a person removes them (spec: OP-22)."""
     known = await devices.ids_of_client(connection, client_id)
     if device_id not in known:
         raise ProblemError(ProblemType.DEVICE_NOT_FOUND, f"'{device_id}' was not reported by this client")

@@ -130,8 +130,7 @@ def public_key_of_request(pem: str) -> ec.EllipticCurvePublicKey:
 
 
 def pin_of(key: CertificatePublicKeyTypes) -> str:
-    """Return the pin of a public key: base64 of the SHA-256 of its DER SubjectPublicKeyInfo (spec:
-    TLS-14)."""
+    """Return base64 of the SHA-256 of the key's DER SubjectPublicKeyInfo (spec: TLS-14)."""
     return base64.b64encode(_key_digest(key)).decode("ascii")
 
 

@@ -1,11 +1,10 @@
 """The `identity/` folder: made once by `server init`, read at every start, renewed before it expires.
 
-ca.key, ca.pem            the authority that signs devices and this server
-wfm.key, wfm.pem          this server towards devices: its X.509-SVID
-web-ca.key, web-ca.pem    the authority of the web listener's certificate
-web.key, web.pem          the web listener; the key stays over renewals, as tokens pin it
-anchors/*.pem             authorities of others whose SVIDs are accepted as well
-bundle.json               sequence number of the trust bundle and the digest of its anchors
+ca.key, ca.pem the authority that signs devices and this server wfm.key, wfm.pem this server towards
+devices: its X.509-SVID web-ca.key, web-ca.pem the authority of the web listener's certificate web.key,
+web.pem the web listener; the key stays over renewals, as tokens pin it anchors/*.pem authorities of others
+whose SVIDs are accepted as well bundle.json sequence number of the trust bundle and the digest of its
+anchors
 """
 
 from collections.abc import Iterator

@@ -1,5 +1,6 @@
 """Trust material and enrolment, for callers who have no identity yet (spec: TB-1 to TB-9;
-docs/decisions/0005)."""
+docs/decisions/0005).
+"""
 
 from litestar import Response, post, route
 from litestar.enums import HttpMethod

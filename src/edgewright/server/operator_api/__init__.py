@@ -1,2 +1,3 @@
 """What people and programs ask of the fleet manager, over HTTPS with a bearer token; described by its own
-OpenAPI."""
+OpenAPI.
+"""

@@ -114,8 +114,7 @@ class DeploymentEntry(Shown, frozen=True, kw_only=True):
 
 
 class NewDeployment(Given, frozen=True, kw_only=True):
-    """A deployment to make; what is left out is chosen: the only device, the first profile that fits, a
-    name."""
+    """A deployment to make; left out: the only device, the first profile that fits, a made-up name."""
 
     application: str
     version: str

@@ -16,8 +16,7 @@ Kind = TypeVar("Kind")
 
 
 async def read_json(request: ServerRequest, kind: type[Kind]) -> Kind:
-    """Return the body as `kind`; raises `ProblemError` 400 for what is no JSON, `InvalidError` for other
-    JSON."""
+    """Return the body as `kind`; raises `ProblemError` for no JSON, `InvalidError` for other JSON."""
     body = await read_body(request, limit=MAX_REQUEST_BYTES)
     try:
         return msgspec.json.decode(body, type=kind)

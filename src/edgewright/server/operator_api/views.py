@@ -55,8 +55,7 @@ async def deployment_entries(
 def show_deployment(
     record: DeploymentRecord, document: bytes | None, status: StatusRecord | None
 ) -> DeploymentEntry:
-    """Show one deployment: its record, its present document if there is one, its last report if there is
-    one."""
+    """Show one deployment: its record, its present document and its last report, where there are."""
     return DeploymentEntry(
         id=record.id,
         device=record.client_id,

@@ -65,8 +65,7 @@ async def accept(
     svid_expires: datetime | None,
     now: datetime,
 ) -> None:
-    """Put a new client on the list, or a known one back on it, with the only key it may come with (None:
-    any)."""
+    """Put a client on the list, new or known, with the only key it may come with (None: any)."""
     touch(connection, client_id)
     values = {
         "state": ClientState.ACCEPTED,

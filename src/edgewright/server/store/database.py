@@ -1,7 +1,7 @@
 """Connections and transactions. SQLite: write-ahead log, foreign keys on, every commit on the disk.
 
-A manifest version that was served and then forgotten by a power cut would lock its client out (spec: DS-12,
-OP-16), so `synchronous` is FULL.
+A manifest version that was served and then forgotten by a power cut would lock its client out (spec:
+DS-12, OP-16), so `synchronous` is FULL.
 """
 
 import asyncio

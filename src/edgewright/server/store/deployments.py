@@ -13,8 +13,7 @@ from edgewright.server.store.tables import deployments, documents, statuses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRecord:
-    """One application for one device; `parameters` is the operator's choice as JSON, `changed_version` is
-    ST-25's T."""
+    """One application for one device; `parameters` is the choice as JSON, `changed_version` ST-25's T."""
 
     id: str
     client_id: str
@@ -52,8 +51,7 @@ async def get(connection: AsyncConnection, deployment_id: str) -> DeploymentReco
 
 
 async def every(connection: AsyncConnection, *, client_id: str | None = None) -> list[DeploymentRecord]:
-    """Return all deployments, or those of one client, in the order they were created, deleted ones as
-    well."""
+    """Return all deployments, or those of one client, by creation, deleted ones as well."""
     query = select(deployments).order_by(deployments.c.position)
     if client_id is not None:
         query = query.where(deployments.c.client_id == client_id)

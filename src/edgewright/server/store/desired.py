@@ -1,5 +1,6 @@
 """Manifests, bundles and deployment documents: the bytes devices fetch, each within one client (spec:
-API-7)."""
+API-7).
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,8 +34,7 @@ class CurrentDocument:
 
 
 async def served(connection: AsyncConnection, client_id: str) -> Served | None:
-    """Return the manifest of a client and its standing, in one indexed read; None if the client is
-    unknown."""
+    """Return a client's manifest and standing, in one indexed read; None if it is unknown."""
     query = (
         select(
             clients.c.state,
@@ -171,8 +171,7 @@ async def put_manifest(
 async def forget_superseded(
     connection: AsyncConnection, client_id: str, *, before: datetime, keep_bundles: int
 ) -> None:
-    """Delete what was superseded before `before`, and all superseded bundles but the newest
-    `keep_bundles`."""
+    """Delete what was superseded before `before`, and all but the newest `keep_bundles` bundles."""
     await connection.execute(
         delete(bundles).where(bundles.c.client_id == client_id, bundles.c.superseded < before)
     )

@@ -1,7 +1,7 @@
 """The tables. A change here needs a migration beside it; a test compares the two.
 
-Documents, manifests, bundles and reports are kept as the exact bytes that were sent or received (spec: DG-3).
-Text columns holding JSON belong to this server alone.
+Documents, manifests, bundles and reports are kept as the exact bytes that were sent or received (spec:
+DG-3). Text columns holding JSON belong to this server alone.
 """
 
 # ruff: noqa: ARG002 - SQLAlchemy names the arguments of its hooks
