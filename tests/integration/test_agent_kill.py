@@ -44,6 +44,8 @@ def settled(server, version):
     for deployment_id in IDS:
         reports = server.statuses(deployment_id)
         wanted = "installed" if deployment_id in server.documents else "removed"
+        if not reports and wanted == "removed":
+            continue  # it came and went between two rounds
         if not reports or reports[-1]["status"]["state"] != wanted:
             return False
         if wanted == "installed" and reports[-1]["adoptedManifestVersion"] != version:
@@ -62,9 +64,14 @@ def test_rounds_killed_at_random_instants_converge_all_the_same(agent, server):
             each: deployment_yaml(each, components=["db", "web"], parameters=parameters(f"{number}"))
             for each in wanted
         }
-        server.publish()
+        version = server.publish()
         agent.start(poll=0.1)
-        time.sleep(chance.uniform(0.05, 0.8))
+        enough = len(agent.calls) + chance.randint(1, 16)
+        wait_until(
+            lambda enough=enough, version=version: len(agent.calls) >= enough or settled(server, version),
+            what="a round has come far enough, or has nothing left to do",
+        )
+        time.sleep(chance.uniform(0, 0.03))  # between two calls, too
         kill_everything(agent)
     agent.trouble()
     server.documents = {
@@ -121,6 +128,24 @@ def test_stopping_the_watch_ends_the_round_and_what_it_started(agent, server):
     assert running_rounds(agent)
     agent.stop()
     assert running_rounds(agent) == []
+
+
+def test_what_a_killed_round_left_running_is_ended_too(agent, server):
+    server.deploy(deployment_yaml(IDS[0]))
+    agent.trouble(child=True)
+    agent.start()
+    wait_until((agent.device / "child").exists, what="the round has started a program")
+    child = int((agent.device / "child").read_text())
+    agent.trouble()
+    for pid in running_rounds(agent):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child), what="the program is gone")
+    server.wait_for_state(IDS[0], "installed")
+    agent.stop()
+
+
+def is_zombie(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_round_that_breaks_is_followed_by_another(agent, server):

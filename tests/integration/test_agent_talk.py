@@ -2,10 +2,14 @@
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from edgewright.agent.paths import Paths
+from edgewright.agent.session import Session
+from edgewright.net.http import HttpError
 from support.agent_rig import AgentRig
 from support.certificates import EXPIRED, WRONG_SHAPES, Authority
 from support.foreign_server import Answer, ForeignServer, deployment_yaml, digest_of, pack
@@ -86,6 +90,27 @@ def test_a_replaced_svid_means_a_new_connection_and_no_new_introduction(agent, s
     assert len(server.requests_for("PUT", "")) == 1
 
 
+@pytest.mark.requirement("TLS-11", "TLS-12", "ID-15")
+def test_a_connection_does_not_outlive_its_age_or_either_svid(agent, server, authority):
+    port = server.port
+    server.stop()
+    connections = {}
+    for name, max_age, lifetime in (("young", 3600.0, 3600), ("old", 0.0, 3600), ("ended", 3600.0, 4)):
+        end = datetime.now(UTC) + timedelta(seconds=lifetime)
+        other = ForeignServer(authority, identity=authority.wfm(not_after=end))
+        other.start(port)
+        session = Session(Paths(str(agent.state)), max_age=max_age)
+        session.request("GET", "/api/v1/deployments")
+        if name == "ended":
+            wait_until(lambda end=end: datetime.now(UTC) > end, what="the server's SVID has ended")
+        with suppress(HttpError):
+            session.request("GET", "/api/v1/deployments")
+        session.close()
+        other.stop()
+        connections[name] = other.connections
+    assert connections == {"young": 1, "old": 2, "ended": 2}
+
+
 # --- what it refuses --------------------------------------------------------------------------------
 
 
@@ -106,7 +131,8 @@ def test_an_older_manifest_is_refused_recorded_and_costs_no_round_at_every_poll(
     before = rounds(agent)
     server.documents = {TWO: deployment_yaml(TWO)}
     server.publish(version)
-    server.wait_for_polls(10)
+    wait_until(lambda: events(agent, "security"), what="the refusal is recorded")
+    server.wait_for_polls(5)
     agent.stop()
     assert set(agent.installed) == {(ONE, "web"), (ONE, "db")}
     assert rounds(agent) <= before + 1 + restarted
@@ -122,7 +148,7 @@ def test_a_person_can_let_an_older_manifest_in(agent, server):
         server.wait_for_state(ONE, "installed", version=3)
         server.documents = {TWO: deployment_yaml(TWO)}
         server.publish(1)
-        server.wait_for_polls(3)
+        wait_until(lambda: events(agent, "security"), what="the refusal is recorded")
         assert agent.command("reset-version").returncode == 0
         server.wait_for_state(TWO, "installed", version=1)
         server.wait_for_state(ONE, "removed")
@@ -175,7 +201,8 @@ def test_a_manifest_that_is_none_is_refused_and_polling_goes_on(agent, server, s
     server.deploy(deployment_yaml(ONE))
     server.manifest = spoil(server.manifest)
     with agent.running():
-        server.wait_for_polls(5)
+        wait_until(lambda: events(agent, "server"), what="the refusal is recorded")
+        server.wait_for_polls(3)
         assert server.statuses(ONE) == []
         version = server.publish()
         server.wait_for_state(ONE, "installed", version=version)
@@ -252,10 +279,8 @@ def test_a_wrong_digest_aborts_the_whole_update_and_leaves_no_trace(agent, serve
         server.objects = dict.fromkeys(good, b"tampered")
         server.deploy(deployment_yaml(ONE, components=["new"]))
         server.objects = dict.fromkeys(server.objects, b"tampered")
-        server.wait_for(
-            lambda: len([each for each in server.requests if each.path in server.objects]) >= 2, "a fetch"
-        )
-        server.wait_for_polls(3)
+        wait_until(lambda: events(agent, "security"), what="the wrong digest is recorded")
+        server.wait_for_polls(2)
         assert set(agent.installed) == {(ONE, "web")}
         assert server.statuses(ONE)[-1]["adoptedManifestVersion"] == 2
         assert "expected sha256:" in agent.status()["manifest"]["waiting"]

@@ -43,7 +43,8 @@ class DirectoryRuntime:
     """A runtime whose device is a directory: killed anywhere, what was done stays done.
 
     `installed/` holds one file a component, `calls` one line a call. Trouble is arranged in `trouble.json`:
-    component names under `unfetchable` and `refused`, `engine_down`, and `slow` seconds a call takes.
+    component names under `unfetchable` and `refused`, `engine_down`, `slow` seconds a call takes at most, and
+    `child`: a program is started and waited for, its process id written to `child`.
     """
 
     profile = "compose"
@@ -103,6 +104,10 @@ class DirectoryRuntime:
             trouble = json.loads((self._directory / "trouble.json").read_text())
         if trouble.get("engine_down"):
             raise EngineError("no container engine answers")
+        if trouble.get("child"):
+            child = subprocess.Popen(["sleep", "600"], process_group=0)
+            _write(self._directory / "child", str(child.pid))
+            child.wait()
         if "slow" in trouble:
             time.sleep(random.uniform(0, trouble["slow"]))
         return trouble

@@ -158,6 +158,12 @@ class ForeignServer:
         """The base URL of its device API."""
         return f"https://127.0.0.1:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many connections were opened so far, whatever became of their handshakes."""
+        with self._changed:
+            return self._connections
+
     # --- desired state ------------------------------------------------------------------------------
 
     def deploy(self, *documents: bytes) -> int:
@@ -363,9 +369,9 @@ class _Handler(BaseHTTPRequestHandler):
     methods: ClassVar = ("GET", "PUT", "POST", "DELETE", "HEAD")
 
     def setup(self) -> None:
+        self.connection_number = self.server.owner._next_connection()
         self.request.settimeout(WAIT_SECONDS)
         self.request.do_handshake()
-        self.connection_number = self.server.owner._next_connection()
         super().setup()
 
     def handle_any(self) -> None:

@@ -12,6 +12,7 @@ Standard library only, and little of it: what this process loads it keeps for mo
 import os
 import select
 import signal
+import sqlite3
 import sys
 import time
 
@@ -66,18 +67,31 @@ class Watch:
 
     def run(self) -> None:
         """Talk, start rounds and wait, for ever."""
+        stumbles = 0
         while True:
-            if self._nudged:
-                self._nudged = False
-                self._link.polls.due = self._link.posts.due = self._again_at = 0.0
-            if self._link.greet():
-                self._again_at = 0.0
-            self._start_round_if_due()
-            while self._link.post():
-                pass
-            if self._link.poll(self._poll_seconds):
-                self._again_at = 0.0
-                continue
+            try:
+                self._turn()
+            except (OSError, sqlite3.OperationalError) as error:
+                # No room on the disk, no memory for a round: ending would make neither better.
+                stumbles += 1
+                log.error(f"going on after: {error}")
+                self._wait(time.monotonic() + pause(stumbles, jitter()))
+            else:
+                stumbles = 0
+
+    def _turn(self) -> None:
+        """Do what is due now, then wait for what is due next."""
+        if self._nudged:
+            self._nudged = False
+            self._link.polls.due = self._link.posts.due = self._again_at = 0.0
+        if self._link.greet():
+            self._again_at = 0.0
+        self._start_round_if_due()
+        while self._link.post():
+            pass
+        if self._link.poll(self._poll_seconds):
+            self._again_at = 0.0
+        else:
             self._wait(self._deadline())
 
     def poll_now(self) -> None:
@@ -87,7 +101,8 @@ class Watch:
     def end_round(self) -> None:
         """Kill the round at work and what it started; the next one begins where it stood."""
         if self._pid:
-            kill_session(self._pid)
+            os.kill(self._pid, signal.SIGKILL)
+            kill_children(self._pid)
             os.waitpid(self._pid, 0)
             self._pid = 0
 
@@ -114,18 +129,23 @@ class Watch:
     def _start_round_if_due(self) -> None:
         if self._pid or self._again_at is None or time.monotonic() < self._again_at:
             return
-        self._again_at = None
         ours, theirs = os.pipe2(os.O_CLOEXEC)
-        os.set_inheritable(theirs, True)
-        self._pid = os.posix_spawn(
-            self._round[0],
-            [*self._round, "--report-fd", str(theirs)],
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
-            setsid=True,
-            setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
-        )
-        os.close(theirs)
+        try:
+            os.set_inheritable(theirs, True)
+            self._pid = os.posix_spawn(
+                self._round[0],
+                [*self._round, "--report-fd", str(theirs)],
+                os.environ,
+                file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
+                setsid=True,
+                setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
+            )
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        self._again_at = None
         self._pipe = ours
         self._text = b""
 
@@ -146,6 +166,7 @@ class Watch:
     def _round_ended(self) -> None:
         """Reap the round; one that broke is followed by another, later each time."""
         os.close(self._pipe)
+        kill_children(self._pid)
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
         code = os.waitstatus_to_exitcode(status)
@@ -164,28 +185,19 @@ class Watch:
         self._again_at = again if self._again_at is None else max(again, self._again_at)
 
 
-def kill_session(leader: int) -> None:
-    """Kill `leader` and every process of its session, whatever group it is in; gone ones are no error.
+def kill_children(leader: int) -> None:
+    """Kill what a round started and left behind: every other process of the session it leads.
 
-    Container engines start their containers themselves, so none of those is in the session.
+    To be called while the round is not yet reaped. Container engines start containers themselves, so none
+    of those is in the session.
     """
-    for pid in [leader, *_session(leader)]:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-
-
-def _session(leader: int) -> list[int]:
-    members = []
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != leader:
             try:
                 if os.getsid(int(name)) == leader:
-                    members.append(int(name))
+                    os.kill(int(name), signal.SIGKILL)
             except ProcessLookupError:
                 continue
-    return members
 
 
 def main(arguments: list[str], round_command: list[str] | None = None) -> int:
@@ -226,6 +238,9 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         watch.end_round()
         log.info("stopped")
+    except sqlite3.DatabaseError as error:
+        log.error(f"{paths.database}: {error}; the next start looks after it")
+        return 1
     finally:
         os.close(held)
     return 0
