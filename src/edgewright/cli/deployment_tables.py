@@ -28,9 +28,9 @@ def deployment_rows(deployments: Sequence[DeploymentView], now: datetime) -> lis
 
 
 def said(deployment: DeploymentView) -> str:
-    """Return in a few words what the device last said: the faults, else how far the components are."""
+    """Return in one line what the device last said: the faults, else how far the components are."""
     if deployment.faults:
-        return "; ".join(deployment.faults)
+        return " ".join("; ".join(deployment.faults).split())
     current = deployment.current
     if current is None:
         return "nothing yet"

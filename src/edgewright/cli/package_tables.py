@@ -35,11 +35,11 @@ def parameter_rows(description: ApplicationDescription) -> list[tuple[str, str, 
     rows = []
     for name, parameter in description.parameters.items():
         default = "" if parameter.value is None else value_text(parameter.value)
-        rules = "; ".join(_rules(schema) for schema in description.schemas(name))
+        judged = "; ".join(rules(schema) for schema in description.schemas(name))
         setting = _setting(description, name)
         meaning = "" if setting is None else setting.description or setting.name
         fixed = setting is not None and setting.immutable
-        rows.append((name, default, rules, f"{meaning} (fixed once installed)" if fixed else meaning))
+        rows.append((name, default, judged, f"{meaning} (fixed once installed)" if fixed else meaning))
     return rows
 
 
@@ -49,15 +49,27 @@ def _setting(description: ApplicationDescription, parameter: str) -> Setting | N
     return next((setting for setting in settings if setting.parameter == parameter), None)
 
 
-def _rules(schema: Schema) -> str:
+def rules(schema: Schema) -> str:
     """Return in few words what a value has to be."""
     if schema.options:
-        return " | ".join(value_text(option) for option in schema.options)
-    text = schema.data_type.value
-    for low, high, unit in (
-        (schema.min_value, schema.max_value, ""),
-        (schema.min_length, schema.max_length, " characters"),
-    ):
-        if low is not None or high is not None:
-            text += f", {'' if low is None else low} to {'any' if high is None else high}{unit}"
-    return text + (", may be empty" if schema.allow_empty else "")
+        options = " | ".join(value_text(option) for option in schema.options)
+        return f"some of {options}" if schema.multiselect else options
+    parts = [
+        schema.data_type.value,
+        _range(schema.min_value, schema.max_value, ""),
+        _range(schema.min_length, schema.max_length, " characters"),
+        f"like {schema.regex_match}" if schema.regex_match else "",
+        "may be empty" if schema.allow_empty else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _range(low: float | None, high: float | None, unit: str) -> str:
+    match low, high:
+        case None, None:
+            return ""
+        case None, _:
+            return f"up to {high}{unit}"
+        case _, None:
+            return f"at least {low}{unit}"
+    return f"{low} to {high}{unit}"

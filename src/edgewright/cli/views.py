@@ -25,6 +25,14 @@ class ComponentView(View, frozen=True, kw_only=True):
     state: str
     error: Fault | None = None
 
+    @property
+    def fault(self) -> str:
+        """What went wrong with it, with its name; "" when nothing did."""
+        if self.error is None or not self.error.message:
+            return ""
+        message = self.error.message
+        return message if message.startswith(f"component {self.name}") else f"{self.name}: {message}"
+
 
 class StatusView(View, frozen=True, kw_only=True):
     """One report of a device about a deployment; `received` is ISO 8601."""
@@ -70,14 +78,13 @@ class DeploymentView(View, frozen=True, kw_only=True):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What the device said went wrong, one line each; empty when nothing did."""
+        """What the device said went wrong, each naming its component; empty when nothing did."""
         if self.current is None:
             return ()
-        named = [(one.name, one.error) for one in self.current.components if one.error]
-        lines = [f"{name}: {fault.message}" for name, fault in named]
-        if not lines and self.current.error:
-            lines = [self.current.error.message]
-        return tuple(line for line in lines if line)
+        told = [one.fault for one in self.current.components if one.fault]
+        if not told and self.current.error and self.current.error.message:
+            told = [self.current.error.message]
+        return tuple(told)
 
 
 class DeviceView(View, frozen=True, kw_only=True):

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from edgewright.cli import operator
+from edgewright.cli import deployment_tables, operator
 from edgewright.cli.deployment import pick_deployment
 from edgewright.cli.deployment_watch import judge, look_at, settled
 from edgewright.cli.errors import OutcomeError, RefusedError, UsageError
 from edgewright.cli.main import run
 from edgewright.cli.operator import read
 from edgewright.cli.operator_client import choose, refused, segment
+from edgewright.cli.package_tables import rules
 from edgewright.cli.versions import precedence
 from edgewright.cli.views import DeploymentView
 from edgewright.net.http import HttpError, Response
+from edgewright.protocol.values import DataType, Schema
 
 LONG_AGO = "2020-01-01T00:00:00Z"
 FIRST, SECOND = "11111111-0000-4000-8000-000000000000", "22222222-0000-4000-8000-000000000000"
@@ -422,6 +424,35 @@ def test_an_id_may_be_given_by_its_beginning():
 def test_a_beginning_of_several_ids_is_refused_with_all_of_them():
     with pytest.raises(UsageError, match="could be 2 devices: abc, abd"):
         choose("ab", ["abd", "abc"], kind="device")
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (Schema(name="", data_type=DataType.INTEGER, min_value=1, max_value=5), "integer, 1 to 5"),
+        (Schema(name="", data_type=DataType.DOUBLE, min_value=0), "double, at least 0"),
+        (Schema(name="", data_type=DataType.STRING, max_length=9), "string, up to 9 characters"),
+        (Schema(name="", data_type=DataType.STRING, regex_match="^a$"), "string, like ^a$"),
+        (Schema(name="", data_type=DataType.BOOLEAN, allow_empty=True), "boolean, may be empty"),
+        (Schema(name="", data_type=DataType.STRING, options=("a", "b")), "a | b"),
+        (Schema(name="", data_type=DataType.STRING, options=("a", "b"), multiselect=True), "some of a | b"),
+    ],
+)
+def test_rules_are_said_in_few_words(schema, text):
+    assert rules(schema) == text
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("no image", "web: no image"),
+        ("component web: no image", "component web: no image"),
+        ("component web: ended\nits last words", "component web: ended its last words"),
+        ("", "failed"),
+    ],
+)
+def test_a_fault_is_one_line_that_names_its_component_once(message, shown):
+    assert deployment_tables.said(read(deployment(current=failed(message)), DeploymentView)) == shown
 
 
 def view(identifier: str, application: str, deleted: str | None = None) -> DeploymentView:
