@@ -24,14 +24,14 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def edgewright(tmp_path: Path) -> Run:
     """Run `edgewright WORDS` as a person without settings of their own."""
 
-    def call(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    def call(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "edgewright.cli.main", *map(str, words)],
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | environment,
         )
 
     return call
@@ -83,6 +83,20 @@ def test_other_content_under_a_published_version_is_refused_unless_asked_for(
     assert refused.returncode == 2
     assert "--replace" in refused.stderr
     assert edgewright("component", "publish", component, reference, "--replace").returncode == 0
+
+
+@pytest.mark.requirement("CMP-5")
+def test_the_compose_program_has_its_say_before_publishing(edgewright, component, testbed):
+    compose = next(iter(testbed.engines.values())).compose
+    (component / "compose.yaml").write_text("services: {web: {image: 'a:1', imgae: b}}\n")
+    path = f"{Path(compose).parent}:{os.environ['PATH']}"
+    wrong = edgewright("component", "check", component, PATH=path)
+    assert wrong.returncode == 2
+    assert "imgae" in wrong.stderr
+    (component / "compose.yaml").write_text("services: {web: {image: 'a:1', ports: ['$PORT:soon']}}\n")
+    doubtful = edgewright("component", "check", component, PATH=path)
+    assert doubtful.returncode == 0
+    assert "warning" in doubtful.stderr
 
 
 @pytest.mark.requirement("REG-2", "REG-6")

@@ -75,6 +75,7 @@ def _publish(args: argparse.Namespace) -> int:
 def checked_component(folder: Path) -> Files:
     """Return the files of the component in `folder`, warnings shown; raises UsageError for what is wrong."""
     from edgewright.cli.compose_check import COMPOSE_FILE, check_component, missing_file
+    from edgewright.cli.compose_config import check_by_compose
     from edgewright.cli.errors import UsageError
     from edgewright.cli.folder import read_folder
 
@@ -82,6 +83,8 @@ def checked_component(folder: Path) -> Files:
         raise UsageError(f"{folder}: {missing_file(entry.name for entry in folder.iterdir())}")
     files = read_folder(folder)
     findings = check_component({path: content for path, (content, _) in files.items()}, source=str(folder))
+    if not any(finding.fatal for finding in findings):
+        findings += check_by_compose(folder)
     source = folder / COMPOSE_FILE
     for finding in findings:
         if not finding.fatal:

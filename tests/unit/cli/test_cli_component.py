@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edgewright.cli.component import checked_component, default_name, version_reference
 from edgewright.cli.compose_check import check_component
+from edgewright.cli.compose_config import needed_variables
 from edgewright.cli.errors import UsageError
 from edgewright.cli.folder import read_folder
 from edgewright.cli.publishing import component_artefact
@@ -198,6 +199,26 @@ def test_what_is_no_version_is_refused(text):
 )
 def test_a_component_is_named_like_its_folder(folder, name, tmp_path):
     assert default_name(tmp_path / folder) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a: $NAME", ["NAME"]),
+        ("a: ${NAME} ${OTHER}", ["NAME", "OTHER"]),
+        ("a: ${NAME:?say so} ${B?}", ["B", "NAME"]),
+        ("a: ${NAME:-x} ${NAME-x} ${NAME:+x}", []),
+        ("a: $$NAME $${NAME}", []),
+    ],
+)
+def test_variables_without_a_default_are_found(text, names):
+    assert needed_variables(text) == names
+
+
+@pytest.fixture(autouse=True)
+def no_compose_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program is run here; tests/integration asks the real one."""
+    monkeypatch.setattr("edgewright.cli.compose_config.check_by_compose", lambda _folder: [])
 
 
 def component_folder(path: Path) -> Path:

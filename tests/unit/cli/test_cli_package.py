@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.agent.settings import Settings
 from edgewright.cli.component import checked_component
 from edgewright.cli.demo.hello_files import HELLO, VERSIONS, copy_for
 from edgewright.cli.errors import UsageError
@@ -21,6 +22,18 @@ from edgewright.cli.packages import (
 from edgewright.protocol.archive import read_archive
 from edgewright.protocol.errors import DocumentError
 from edgewright.protocol.oci import parse_manifest
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.mark.parametrize("name", ["settings", "camera"])
+def test_the_other_examples_are_good_packages(name):
+    assert read_package(EXAMPLES / name / "package").title == f"{name} 1.0.0"
+
+
+def test_the_example_settings_fit_the_agent():
+    settings = Settings.load(str(EXAMPLES / "camera" / "agent.yaml"))
+    assert settings.capabilities.labels == {"example.org/hall": "2"}
 
 
 @pytest.fixture
@@ -44,8 +57,11 @@ def test_the_example_is_a_good_package(version):
     assert [component.name for component in compose_components(package)] == ["sensor", "greeter"]
 
 
-@pytest.mark.parametrize("folder", sorted(HELLO.glob("*/components/*")))
-def test_the_examples_components_are_good(folder, capsys):
+@pytest.mark.parametrize(
+    "folder", [*sorted(HELLO.glob("*/components/*")), EXAMPLES / "settings/components/show"]
+)
+def test_the_examples_components_are_good(folder, capsys, monkeypatch):
+    monkeypatch.setattr("edgewright.cli.compose_config.check_by_compose", lambda _folder: [])
     assert checked_component(folder)
     assert capsys.readouterr().err == ""
 
