@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -154,19 +154,22 @@ class Engine:
         with _understood(self.socket_path):
             return read_container(told)
 
-    def networks(self, labels: Iterable[str]) -> list[Labelled]:
+    def networks(self, labels: Sequence[str]) -> list[Labelled]:
         """List the networks that carry all `labels`."""
         told = self._get(f"/networks?{urlencode({'filters': _label_filter(labels)})}")
         with _understood(self.socket_path):
-            return [Labelled(name=one["Id"], labels=one.get("Labels") or {}) for one in told]
+            found = [Labelled(name=one["Id"], labels=one.get("Labels") or {}) for one in told]
+            return [one for one in found if _carries(one.labels, labels)]
 
-    def volumes(self, labels: Iterable[str]) -> list[Labelled]:
+    def volumes(self, labels: Sequence[str]) -> list[Labelled]:
         """List the volumes that carry all `labels`."""
         told = self._get(f"/volumes?{urlencode({'filters': _label_filter(labels)})}")
         with _understood(self.socket_path):
-            return [
+            found = [
                 Labelled(name=one["Name"], labels=one.get("Labels") or {}) for one in told["Volumes"] or []
             ]
+            # Podman 4.3 lists volumes that carry any of the labels, and what is listed may be removed.
+            return [one for one in found if _carries(one.labels, labels)]
 
     def debris(self, name_prefix: str) -> list[str]:
         """List half-made containers whose name starts with `name_prefix`, by name.
@@ -329,6 +332,12 @@ def pull_problem(report: bytes) -> str | None:
         if isinstance(told, dict) and told.get("error"):
             return str(told["error"])
     return None
+
+
+def _carries(found: Mapping[str, str], labels: Iterable[str]) -> bool:
+    """Tell whether `found` has all `labels` ("name" or "name=value")."""
+    wanted = (label.partition("=") for label in labels)
+    return all(name in found and (not equals or found[name] == value) for name, equals, value in wanted)
 
 
 def _label_filter(labels: Iterable[str]) -> str:
