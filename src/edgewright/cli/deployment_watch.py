@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from edgewright.cli.deployment_tables import COLUMNS, deployment_rows, said
 from edgewright.cli.errors import OutcomeError, RefusedError
 from edgewright.cli.operator import read
 from edgewright.cli.operator_client import Operator, segment
-from edgewright.cli.output import rich_table, shorten
+from edgewright.cli.output import may_draw, rich_table, shorten
 from edgewright.cli.views import DeploymentView
 from edgewright.net.http import HttpError
 
@@ -46,7 +45,7 @@ def look_at(operator: Operator, identifier: str) -> DeploymentView:
 
 def follow(look: Look, *, timeout: float | None) -> None:
     """Show what `look` sees, live at a terminal and line by line elsewhere, until all has settled."""
-    if not sys.stdout.isatty():
+    if not may_draw():
         judge(until_settled(look, Lines(), timeout))
         return
     from rich.live import Live

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -42,12 +43,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
     listed = [tuple(row) for row in rows]
     if not listed:
         print(empty)
-    elif sys.stdout.isatty():
+    elif may_draw():
         from rich.console import Console
 
         Console(highlight=False).print(rich_table(columns, listed))
     else:
         print(plain_table(columns, listed))
+
+
+def may_draw() -> bool:
+    """Return whether output goes to a terminal and rich is installed, which a device need not have."""
+    return sys.stdout.isatty() and find_spec("rich") is not None
 
 
 def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -99,3 +99,10 @@ def test_json_is_for_programs(capsys):
 )
 def test_moments_are_shown_to_the_minute(text, shown):
     assert moment(text) == shown
+
+
+def test_without_rich_a_terminal_gets_plain_tables(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("edgewright.cli.output.find_spec", lambda _name: None)
+    print_table(["a"], [("b",)], empty="")
+    assert capsys.readouterr().out == "A\nb\n"

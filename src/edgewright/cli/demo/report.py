@@ -6,7 +6,6 @@ when it ends. Neither decides anything.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from edgewright.cli.output import plain_table
+from edgewright.cli.output import may_draw, plain_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -204,6 +203,6 @@ def _end(row: Row, phase: Phase, seen: str) -> None:
 
 def make_report(titles: Sequence[str], *, plain: bool) -> Report:
     """Return the report that fits where the output goes; `plain` asks for lines at a terminal too."""
-    if plain or not sys.stdout.isatty():
+    if plain or not may_draw():
         return Lines(titles)
     return Drawn(titles)
