@@ -116,7 +116,7 @@ def fetch_documents(
             objects.save(reference.digest, data)
             missing.remove(reference)
     for reference in missing:
-        data = api.fetch_document(session, reference.deployment_id, reference.digest)
+        data = api.fetch_document(session, reference.url, reference.digest)
         objects.save(reference.digest, data)
 
 
@@ -126,9 +126,9 @@ def _from_bundle(
     """Return the missing documents out of the bundle; nothing when there is no usable bundle."""
     assert manifest.bundle is not None  # noqa: S101 - the caller looked
     try:
-        data = api.fetch_bundle(session, manifest.bundle.digest)
+        data = api.fetch_bundle(session, manifest.bundle.url, manifest.bundle.digest)
         found = unpack_bundle(data, manifest)
-    except (RefusalError, ArchiveError, DocumentError, AnswerTooLargeError) as error:
+    except (RefusalError, ArchiveError, DocumentError, api.TooLargeError, AnswerTooLargeError) as error:
         if isinstance(error, RefusalError) and error.retryable:
             raise
         log.warning(f"the bundle cannot be used, documents are fetched one by one: {error}")

@@ -44,7 +44,7 @@ from edgewright.protocol.manifest import StateManifest
 from edgewright.protocol.media_types import capabilities_path
 
 BUSY = 75
-ENGINE_SECONDS = 30.0  # how often to look again for an engine that is not there
+ENGINE_SECONDS = 60.0  # how often to look again for an engine that is not there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ def observe(runtimes: Mapping[str, Runtime]) -> tuple[Observed | None, float | N
             found.update(runtime.observe())
     except EngineError as error:
         log.warning(str(error))
-        return None, pause(4, jitter())
+        return None, ENGINE_SECONDS
     return found, None
 
 

@@ -17,6 +17,7 @@ from edgewright.protocol.errors import EdgewrightError
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
 DOCUMENT_LIMIT = 1024 * 1024
+BUNDLE_LIMIT = 16 * 1024 * 1024
 
 
 class TooLargeError(EdgewrightError):
@@ -51,23 +52,20 @@ def poll(session: Session, etag: str) -> Received | None:
     return Received(response.headers.get("etag", ""), _body(response, path, MANIFEST_LIMIT))
 
 
-def fetch_document(session: Session, deployment_id: str, digest: str) -> bytes:
-    """Return one deployment document whose bytes have `digest` (spec: DS-13)."""
-    path = media_types.deployment_path(deployment_id, digest)
-    response = session.request("GET", path, headers=[("accept", media_types.YAML)])
-    data = _body(response, path, DOCUMENT_LIMIT)
-    verify_digest(data, digest, location=path)
+def fetch_document(session: Session, url: str, digest: str) -> bytes:
+    """Return one deployment document whose bytes have `digest`; `url` is the manifest's (DS-13, API-13)."""
+    response = session.request("GET", url, headers=[("accept", media_types.YAML)])
+    data = _body(response, url, DOCUMENT_LIMIT)
+    verify_digest(data, digest, location=url)
     return data
 
 
-def fetch_bundle(session: Session, digest: str) -> bytes:
-    """Return the bundle whose bytes have `digest`, still packed (spec: DS-13)."""
-    path = media_types.bundle_path(digest)
-    response = session.request("GET", path, headers=[("accept", media_types.BUNDLE)])
-    if response.status != 200:
-        raise RefusalError(response, path, time.time())
-    verify_digest(response.body, digest, location=path)
-    return response.body
+def fetch_bundle(session: Session, url: str, digest: str) -> bytes:
+    """Return the bundle whose bytes have `digest`, still packed; `url` is the manifest's (spec: DS-13)."""
+    response = session.request("GET", url, headers=[("accept", media_types.BUNDLE)])
+    data = _body(response, url, BUNDLE_LIMIT)
+    verify_digest(data, digest, location=url)
+    return data
 
 
 def _body(response: Response, path: str, limit: int) -> bytes:
