@@ -174,6 +174,8 @@ def test_retiring_acts_on_the_next_request_of_an_open_connection(
         refused = client.poll()
         assert (refused.status, refused.json["title"]) == (403, "Client Relationship Retired")
         assert client.report_capabilities("edge-02", {}).status == 403
+        assert client.request("OPTIONS", "/api/v1/deployments").status == 403
+        assert client.request("GET", "/nothing").status == 403
         server.operator.post("/devices/edge-02/accept")
         assert client.poll().status == 200
 

@@ -4,6 +4,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from edgewright.server.context import ServerContext
+from edgewright.server.device_api.access import Gate
 from edgewright.server.device_api.current_state import delete_capabilities, post_status, put_capabilities
 from edgewright.server.device_api.desired_state import get_bundle, get_document, get_manifest
 from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_enroll
@@ -12,9 +13,9 @@ from edgewright.server.operator_api.schema import operator_openapi
 from edgewright.server.problems import answer_for
 
 
-def device_app(context: ServerContext) -> Litestar:
-    """Return the application of the device listener (spec: 2.1)."""
-    return Litestar(
+def device_app(context: ServerContext) -> Gate:
+    """Return the application of the device listener behind its gate (spec: 2.1)."""
+    app = Litestar(
         [get_manifest, get_document, get_bundle, put_capabilities, delete_capabilities, post_status],
         state=State({"context": context}),
         exception_handlers={Exception: answer_for},
@@ -22,6 +23,7 @@ def device_app(context: ServerContext) -> Litestar:
         logging_config=None,
         request_max_body_size=None,
     )
+    return Gate(app, context)
 
 
 def web_app(context: ServerContext) -> Litestar:

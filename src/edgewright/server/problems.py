@@ -6,6 +6,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -59,21 +60,37 @@ class ProblemError(EdgewrightError):
         self.headers = dict(headers or {})
 
 
-def answer_for(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A problem document on its way: headers by lower-case name, the media type not among them."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    async def send(self, send: Any) -> None:
+        """Send the answer from below the framework."""
+        headers = {"content-type": PROBLEM, "content-length": str(len(self.body)), **self.headers}
+        plain = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": self.status, "headers": plain})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def answer_to(error: Exception, *, method: str, path: str) -> Answer:
     """Return the answer that `error` deserves; what nobody foresaw is a 500 and goes to the log."""
-    headers = error.headers if isinstance(error, ProblemError | HTTPException) else None
-    return respond(_problem_of(request, error), headers=headers)
-
-
-def respond(about: Problem, *, headers: Mapping[str, str] | None = None) -> Response[bytes]:
-    """Return `about` as a response, with `Retry-After` where the rules want it."""
+    about = _problem_of(error, method, path)
     status = about.status or 500
     retry = {"retry-after": str(RETRY_AFTER_SECONDS)} if status in _RETRYABLE else {}
+    own = (error.headers if isinstance(error, ProblemError | HTTPException) else None) or {}
+    headers = {"cache-control": "no-store", **retry, **own}
+    return Answer(status=status, headers=headers, body=about.render())
+
+
+def answer_for(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Return the same from inside the framework."""
+    answer = answer_to(error, method=request.method, path=request.url.path)
     return Response(
-        content=about.render(),
-        status_code=status,
-        media_type=PROBLEM,
-        headers={"cache-control": "no-store", **retry, **(headers or {})},
+        content=answer.body, status_code=answer.status, media_type=PROBLEM, headers=dict(answer.headers)
     )
 
 
@@ -88,8 +105,7 @@ def raw_problem(status: int, detail: str) -> bytes:
     return head.encode("ascii") + body
 
 
-def _problem_of(request: Request[Any, Any, Any], error: Exception) -> Problem:
-    path = request.url.path
+def _problem_of(error: Exception, method: str, path: str) -> Problem:
     match error:
         case ProblemError():
             return problem(
@@ -127,7 +143,7 @@ def _problem_of(request: Request[Any, Any, Any], error: Exception) -> Problem:
             log.error("the database cannot be used: %s", error)
             return _retryable(503, "the server's database cannot be used just now", path)
         case _:
-            log.error("%s %s failed", request.method, path, exc_info=error)
+            log.error("%s %s failed", method, path, exc_info=error)
             return _retryable(500, "the server failed; its log says why", path)
 
 

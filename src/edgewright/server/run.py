@@ -119,8 +119,9 @@ class _Listener(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=tls.IDLE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            ssl_context_factory=lambda _config, _default: context,
         )
+        config.load()
+        config.ssl = context
         super().__init__(config)
         self.listening = asyncio.Event()
 

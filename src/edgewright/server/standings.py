@@ -33,9 +33,7 @@ class Standings:
 
     async def load(self) -> None:
         """Read the standing of every client at once, so that all can reconnect at once after a start."""
-        async with self._database.reading() as connection:
-            for client_id, state, key_digest, etag in await desired.standings(connection):
-                self._known[client_id] = Standing(state, key_digest, etag)
+        self._known.update(await self._read())
 
     async def of(self, client_id: str) -> Standing | None:
         """Return the standing of a client as last committed, None if the client is unknown."""
@@ -43,14 +41,15 @@ class Standings:
         if known is not None:
             return known
         commits = self._commits
-        async with self._database.reading() as connection:
-            served = await desired.served(connection, client_id)
-        if served is None:
-            return None
-        standing = Standing(served.state, served.key_digest, served.etag)
+        read = await self._read(client_id)
         if commits == self._commits:
-            self._known[client_id] = standing
-        return standing
+            self._known.update(read)
+        return read.get(client_id)
+
+    async def _read(self, client_id: str | None = None) -> dict[str, Standing]:
+        async with self._database.reading() as connection:
+            rows = await desired.standings(connection, client_id)
+        return {name: Standing(state, key_digest, etag) for name, state, key_digest, etag in rows}
 
     def _forget(self, client_ids: Collection[str]) -> None:
         self._commits += 1

@@ -12,7 +12,7 @@ from edgewright.protocol.problem import FieldError, ProblemType
 from edgewright.protocol.status import DeploymentStatus
 from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerRequest, context_of
-from edgewright.server.device_api.access import admitted
+from edgewright.server.device_api.access import still_admitted
 from edgewright.server.fleet import reports
 from edgewright.server.problems import ProblemError
 
@@ -27,15 +27,13 @@ _DEVICE_ID = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 async def put_capabilities(request: ServerRequest) -> Response[bytes]:
     """Take a device's first or changed capability file: `201` or `200` (spec: CAP-4, CAP-6, CAP-10)."""
     context = context_of(request)
-    async with context.database.reading() as connection:
-        await admitted(request, connection)
     body = await read_body(request, limit=MAX_CAPABILITIES_BYTES)
     capabilities = DeviceCapabilities.parse(body, source="capabilities")
     device_id = _device_id(request)
     if capabilities.properties.id != device_id:
         raise _wrong_id(f"'{capabilities.properties.id}' differs from '{device_id}' in the path")
     async with context.database.writing() as connection:
-        client_id = await admitted(request, connection)
+        client_id = await still_admitted(request, connection)
         is_first = await reports.put_capabilities(connection, client_id, device_id, body, now=context.clock())
     return Response(content=b"", status_code=201 if is_first else 200)
 
@@ -45,7 +43,7 @@ async def delete_capabilities(request: ServerRequest) -> None:
     """Forget a device that is no longer available (spec: CAP-5)."""
     context = context_of(request)
     async with context.database.writing() as connection:
-        client_id = await admitted(request, connection)
+        client_id = await still_admitted(request, connection)
         await reports.remove_device(connection, client_id, _device_id(request), now=context.clock())
 
 
@@ -53,12 +51,10 @@ async def delete_capabilities(request: ServerRequest) -> None:
 async def post_status(request: ServerRequest, deployment_id: str) -> Response[bytes]:
     """Take a report about one deployment: `201` for its first, `200` after (spec: ST-4)."""
     context = context_of(request)
-    async with context.database.reading() as connection:
-        await admitted(request, connection)
     body = await read_body(request, limit=MAX_STATUS_BYTES)
     status = DeploymentStatus.parse(body, source="status")
     async with context.database.writing() as connection:
-        client_id = await admitted(request, connection)
+        client_id = await still_admitted(request, connection)
         is_first, version = await reports.record_status(
             connection, client_id, deployment_id, status, body, now=context.clock()
         )

@@ -16,10 +16,8 @@ from edgewright.server.store.tables import bundles, clients, deployments, docume
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What a poll of one client is answered with, and whether the policy lets it be answered."""
+    """The manifest of one client as it is served."""
 
-    state: ClientState
-    key_digest: str | None
     version: int
     etag: str
     body: bytes
@@ -34,28 +32,20 @@ class CurrentDocument:
 
 
 async def served(connection: AsyncConnection, client_id: str) -> Served | None:
-    """Return a client's manifest and standing, in one indexed read; None if it is unknown."""
-    query = (
-        select(
-            clients.c.state,
-            clients.c.key_digest,
-            manifests.c.version,
-            manifests.c.etag,
-            manifests.c.body,
-        )
-        .join(manifests, manifests.c.client_id == clients.c.client_id)
-        .where(clients.c.client_id == client_id)
-    )
-    return await one_of(connection, Served, query)
+    """Return a client's manifest; None if the client never had one."""
+    query = select(manifests.c.version, manifests.c.etag, manifests.c.body)
+    return await one_of(connection, Served, query.where(manifests.c.client_id == client_id))
 
 
 async def standings(
-    connection: AsyncConnection,
+    connection: AsyncConnection, client_id: str | None = None
 ) -> list[tuple[str, ClientState, str | None, str]]:
-    """Return client id, state, key digest and the manifest's ETag of every client."""
+    """Return client id, state, key digest and the manifest's ETag of every client, or of one."""
     query = select(clients.c.client_id, clients.c.state, clients.c.key_digest, manifests.c.etag).join(
         manifests, manifests.c.client_id == clients.c.client_id
     )
+    if client_id is not None:
+        query = query.where(clients.c.client_id == client_id)
     return [(row[0], ClientState(row[1]), row[2], row[3]) for row in await connection.execute(query)]
 
 
