@@ -91,8 +91,8 @@ class Link:
         what was on its way to another fleet manager is none of this one's business and is dropped.
         """
         relation = self._own_relation()
-        if relation == self._relation:
-            return False
+        if relation in ("", self._relation):
+            return False  # without a readable identity right now: it may be in the middle of being replaced
         self._relation = relation
         with self._store.transaction():
             if self._store.meta(_RELATION) not in (None, relation):
@@ -104,7 +104,11 @@ class Link:
     def resume(self) -> bool:
         """Go on with the conversation of an earlier process; return whether there was one to go on with."""
         relation = self._own_relation()
-        known = self._store.meta(_RELATION) == relation and self.outbox.answer(CAPABILITIES) == DELIVERED
+        known = (
+            relation != ""
+            and self._store.meta(_RELATION) == relation
+            and self.outbox.answer(CAPABILITIES) == DELIVERED
+        )
         if known:
             self._relation = relation
             self.introduced = True
@@ -177,6 +181,7 @@ class Link:
         return accepted.etag if accepted is not None and accepted.relation == self._relation else ""
 
     def _own_relation(self) -> str:
+        """Return the identity in use; empty when its files cannot be read now."""
         try:
             return str(self._session.identity.client)
         except EdgewrightError:

@@ -1,8 +1,8 @@
 """The watch: the small process that stays. It polls, posts the outbox and starts rounds, and no more.
 
 One thread, one wait with one deadline. A round is started when the watch starts, when manifest bytes arrive
-that are not known, and when a round asked to be followed by another. Everything that must survive is in the
-store, so ending the watch at any instant loses nothing.
+that are not known, when a round asked to be followed by another, and every hour. Everything that must survive
+is in the store, so ending the watch at any instant loses nothing.
 
     python -I -m edgewright.agent.watch --state DIR [--config FILE] [--poll SECONDS]
 
@@ -17,7 +17,7 @@ import sys
 import time
 
 from edgewright.agent import log
-from edgewright.agent.backoff import jitter, pause
+from edgewright.agent.backoff import jitter, pause, spread
 from edgewright.agent.link import Link
 from edgewright.agent.locks import lock
 from edgewright.agent.paths import DEFAULT_STATE, Paths
@@ -28,6 +28,7 @@ from edgewright.protocol.errors import EdgewrightError
 DEFAULT_POLL_SECONDS = 60.0
 _BUSY = 75  # a round's exit code when another one is at work (round.py)
 _BUSY_RETRY_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 3600.0  # for what changes without a word: capabilities, and containers that stopped
 
 
 class Stop(BaseException):
@@ -172,6 +173,8 @@ class Watch:
         code = os.waitstatus_to_exitcode(status)
         if code == 0:
             self._crashes = 0
+            if self._again_at is None:
+                self._again_at = time.monotonic() + spread(_LOOK_AGAIN_SECONDS, jitter())
             return
         if code == _BUSY:
             self._again_at = time.monotonic() + _BUSY_RETRY_SECONDS

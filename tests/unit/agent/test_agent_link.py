@@ -12,6 +12,7 @@ from edgewright.agent.answers import NOT_AUTHORIZED, RefusalError, pause_after
 from edgewright.agent.backoff import CEILING_SECONDS, pause, spread
 from edgewright.agent.link import LAST_PROBLEM, Link
 from edgewright.agent.outbox import CAPABILITIES
+from edgewright.agent.session import NotEnrolledError
 from edgewright.agent.store import Store
 from edgewright.net.http import HttpError, Response
 
@@ -213,6 +214,22 @@ def test_another_identity_is_another_conversation(link, session, clock):
     assert not link.greet()
     assert link.outbox.first() is None
     assert not link.introduced
+
+
+def test_an_identity_in_the_middle_of_being_replaced_loses_nothing(link, session):
+    link.post()
+    link.outbox.queue("status/a", *POST, b"1")
+    whole = session.identity
+    session.identity = type("Halfway", (), {"client": property(lambda _: raise_not_enrolled())})()
+    assert not link.greet()
+    session.identity = whole
+    assert not link.greet()
+    assert link.introduced
+    assert link.outbox.first().name == "status/a"
+
+
+def raise_not_enrolled():
+    raise NotEnrolledError("not now")
 
 
 def test_a_new_process_goes_on_with_a_conversation_or_begins_it_again(link, session, tmp_path):
