@@ -84,7 +84,7 @@ def _clean_up(world: World, index: int) -> str:
         if complaints:
             world.report.failed(complaints[0])
             return "\n".join(f"edgewright: error: {CLEAN_UP}: {complaint}" for complaint in complaints)
-        world.report.done("everything stopped and removed, nothing left behind")
+        world.report.done("everything stopped, nothing left behind")
         return ""
 
 

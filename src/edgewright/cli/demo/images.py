@@ -5,6 +5,7 @@ Building is pure: the same files give the same digests. Pushing is the caller's.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -89,7 +90,7 @@ def is_static(program: bytes) -> bool:
 
 def image(files: Mapping[str, tuple[bytes, int]], busybox: bytes, *, title: str) -> Image:
     """Return an image of busybox and `files` (path to content and mode) that starts `/bin/start`."""
-    layers = [_base_layer(busybox), _layer(files)]
+    layers = [_base_layer(busybox), _pack(_layer(files))]
     config = {
         "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
@@ -99,10 +100,10 @@ def image(files: Mapping[str, tuple[bytes, int]], busybox: bytes, *, title: str)
             "WorkingDir": "/",
             "Labels": {"org.opencontainers.image.title": title},
         },
-        "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in layers]},
+        "rootfs": {"type": "layers", "diff_ids": [layer.plain_digest for layer in layers]},
         "history": [{"created_by": "edgewright"} for _ in layers],
     }
-    packed = [gzip.compress(layer, mtime=0) for layer in layers]
+    packed = [layer.packed for layer in layers]
     config_bytes = json.dumps(config, sort_keys=True).encode()
     manifest = {
         "schemaVersion": 2,
@@ -114,7 +115,20 @@ def image(files: Mapping[str, tuple[bytes, int]], busybox: bytes, *, title: str)
     return Image(blobs=blobs, manifest=json.dumps(manifest, sort_keys=True).encode())
 
 
-def _base_layer(busybox: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A layer as it is stored, and the digest of what it unpacks to."""
+
+    plain_digest: str
+    packed: bytes
+
+
+def _pack(layer: bytes) -> _Packed:
+    return _Packed(_digest(layer), gzip.compress(layer, compresslevel=6, mtime=0))
+
+
+@functools.lru_cache(maxsize=1)
+def _base_layer(busybox: bytes) -> _Packed:
     """Return the layer every image shares: busybox under the names of its applets."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -127,7 +141,7 @@ def _base_layer(busybox: bytes) -> bytes:
             tar.addfile(link)
         names = b"hosts: files dns\n"
         tar.addfile(_entry("etc/nsswitch.conf", mode=0o644, size=len(names)), io.BytesIO(names))
-    return archive.getvalue()
+    return _pack(archive.getvalue())
 
 
 def _layer(files: Mapping[str, tuple[bytes, int]]) -> bytes:
