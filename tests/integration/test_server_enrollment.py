@@ -80,3 +80,17 @@ def test_after_a_device_enrolled_anew_its_old_key_opens_nothing(
     refused = old.poll()
     assert (refused.status, refused.json["type"].rpartition("#")[2]) == (403, "not-authorized")
     old.close()
+
+
+@pytest.mark.requirement("ID-22", "ID-23")
+def test_a_retired_device_returns_with_its_own_key_alone(server: ServerProcess, tmp_path: Path) -> None:
+    old = ForeignClient.enrolled(invite(server, "edge-07"), tmp_path / "old")
+    with ForeignClient.enrolled(invite(server, "edge-07"), tmp_path / "new") as new:
+        server.operator.delete("/devices/edge-07")
+        assert new.poll().status == 403
+        assert server.operator.request("POST", "/devices/edge-07/accept").status == 200
+        assert (new.poll().status, old.poll().status) == (200, 403)
+        assert server.operator.get("/devices/edge-07")["origin"] == "enrolled"
+        assert server.operator.request("POST", "/devices/edge-07/accept").status == 200
+        assert (new.poll().status, old.poll().status) == (200, 200)
+    old.close()

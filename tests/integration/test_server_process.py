@@ -134,6 +134,18 @@ def test_run_names_a_damaged_database(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.requirement("OP-16")
+def test_a_server_never_starts_from_nothing_where_there_was_something(tmp_path: Path) -> None:
+    server = ServerProcess.create(tmp_path / "server")
+    (server.data / "edgewright.db").unlink()
+    listen = ("--device-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0")
+    for arguments in (("run", "--data", server.data, *listen), ("renumber", "--data", server.data)):
+        done = command(*arguments)
+        assert done.returncode == 2
+        assert "edgewright.db is missing" in done.stderr
+    assert not (server.data / "edgewright.db").exists()
+
+
 def test_a_database_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     server = ServerProcess.create(tmp_path / "server")
     with closing(sqlite3.connect(server.data / "edgewright.db")) as connection, connection:

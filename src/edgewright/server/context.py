@@ -46,8 +46,12 @@ class ServerContext:
         if not self.contacts:
             return
         contacts, self.contacts = self.contacts, {}
-        async with self.database.writing() as connection:
-            await clients.save_contacts(connection, contacts)
+        try:
+            async with self.database.writing() as connection:
+                await clients.save_contacts(connection, contacts)
+        except BaseException:
+            self.contacts = contacts | self.contacts
+            raise
 
 
 def context_of(request: ServerRequest) -> ServerContext:

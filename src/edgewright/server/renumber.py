@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from edgewright.server.domain.manifests import version_after_loss
 from edgewright.server.fleet.publishing import publish
-from edgewright.server.run import only_server
+from edgewright.server.run import existing_database, only_server
 from edgewright.server.settings import DataDirectory, load_settings
 from edgewright.server.store import audit, clients, desired
 from edgewright.server.store.database import Database
@@ -25,7 +25,7 @@ def renumber(directory: DataDirectory) -> int:
     """
     load_settings(directory)
     with only_server(directory):
-        migrate(directory.database)
+        migrate(existing_database(directory))
         return asyncio.run(_renumber(directory))
 
 

@@ -14,10 +14,11 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -63,7 +64,7 @@ def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str 
         _bound(Listen.parse(web_listen or settings.web_listen), "--web-listen") as web_socket,
     ):
         identity = load_identity(directory.identity, settings, now=datetime.now(UTC))
-        migrate(directory.database)
+        migrate(existing_database(directory))
         _allow_many_connections()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(directory, settings, identity, (device_socket, web_socket)))
@@ -151,26 +152,18 @@ async def _upkeep(
     """Keep certificates fresh and write down last contacts while the block runs, and once more at its end."""
 
     async def certificates() -> None:
-        while True:
-            await asyncio.sleep(UPKEEP_EVERY.total_seconds())
-            identity = context.identity
-            if renew(
-                identity.folder,
-                identity.authority,
-                identity.web_authority,
-                settings,
-                now=datetime.now(UTC),
-            ):
-                contexts[0].load_cert_chain(identity.wfm_certificate, identity.wfm_key)
-                contexts[1].load_cert_chain(identity.web_certificate, identity.web_key)
-                log.info("renewed the server's certificates")
+        identity = context.identity
+        if renew(
+            identity.folder, identity.authority, identity.web_authority, settings, now=datetime.now(UTC)
+        ):
+            contexts[0].load_cert_chain(identity.wfm_certificate, identity.wfm_key)
+            contexts[1].load_cert_chain(identity.web_certificate, identity.web_key)
+            log.info("renewed the server's certificates")
 
-    async def contacts() -> None:
-        while True:
-            await asyncio.sleep(CONTACTS_EVERY.total_seconds())
-            await context.save_contacts()
-
-    tasks = [asyncio.create_task(certificates()), asyncio.create_task(contacts())]
+    tasks = [
+        asyncio.create_task(_repeat(UPKEEP_EVERY, certificates, "renewing certificates")),
+        asyncio.create_task(_repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
+    ]
     try:
         yield
     finally:
@@ -178,6 +171,16 @@ async def _upkeep(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await context.save_contacts()
+
+
+async def _repeat(every: timedelta, action: Callable[[], Awaitable[None]], what: str) -> None:
+    """Do `action` again and again; a failure is told and does not end it."""
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        try:
+            await action()
+        except Exception:
+            log.exception("%s failed; the next try is in %s", what, every)
 
 
 @contextmanager
@@ -195,6 +198,19 @@ def only_server(directory: DataDirectory) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def existing_database(directory: DataDirectory) -> Path:
+    """Return the path of the database; a server never starts from nothing where there was something.
+
+    An empty one would know no device and count manifest versions from 1 again (spec: OP-16).
+    """
+    if not directory.database.exists():
+        raise SetupError(
+            f"{directory.database} is missing; put it back from a backup,"
+            " then run 'edgewright server renumber'"
+        )
+    return directory.database
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import Certificate
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.digests import digest_of
@@ -112,7 +111,15 @@ async def enroll(
     leaf = ca.issue_svid(authority, key, spiffe_id, now=now, lifetime=ca.DEVICE_LIFETIME)
     svid = ca.certificate_pem(leaf)
     await enrollments.use(connection, invitation.id, key_digest=key_digest, svid=svid, now=now)
-    await _admit(connection, name, origin=Origin.ENROLLED, key_digest=key_digest, leaf=leaf, now=now)
+    await clients.accept(
+        connection,
+        name,
+        origin=Origin.ENROLLED,
+        key_digest=key_digest,
+        svid_expires=leaf.not_valid_after_utc,
+        now=now,
+    )
+    await _publish_first(connection, name, now=now)
     await audit.note(
         connection, now=now, actor=f"token of {name}", action="enroll", subject=name, key=key_digest
     )
@@ -120,17 +127,30 @@ async def enroll(
 
 
 async def accept(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> bool:
-    """Accept a client whose SVID another authority issues; return whether it is new (spec: ON-2)."""
+    """Accept a client whose SVID another authority issues; return whether it is new (spec: ON-2).
+
+    A retired client returns as it was, with the only key it may come with if it had enrolled here. Of
+    one that is accepted already any key is admitted from now on that an authority certifies.
+    """
     try:
         check_segment(name)
     except IdentityError as error:
         raise InvalidError("not a client id", Fault(field="client_id", message=str(error))) from error
     known = await clients.get(connection, name)
-    if known is not None and known.is_accepted:
+    if known is not None and known.is_accepted and known.origin == Origin.FOREIGN:
         return False
-    await _admit(connection, name, origin=Origin.FOREIGN, key_digest=None, leaf=None, now=now)
+    is_return = known is not None and not known.is_accepted
+    await clients.accept(
+        connection,
+        name,
+        origin=known.origin if known and is_return else Origin.FOREIGN,
+        key_digest=known.key_digest if known and is_return else None,
+        svid_expires=known.svid_expires if known and is_return else None,
+        now=now,
+    )
+    await _publish_first(connection, name, now=now)
     await audit.note(connection, now=now, actor=actor, action="accept", subject=name)
-    return True
+    return known is None
 
 
 async def retire(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> None:
@@ -154,22 +174,7 @@ def _key_of(csr: str) -> tuple[EllipticCurvePublicKey, str]:
     return key, digest_of(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-async def _admit(
-    connection: AsyncConnection,
-    name: str,
-    *,
-    origin: Origin,
-    key_digest: str | None,
-    leaf: Certificate | None,
-    now: datetime,
-) -> None:
-    await clients.accept(
-        connection,
-        name,
-        origin=origin,
-        key_digest=key_digest,
-        svid_expires=None if leaf is None else leaf.not_valid_after_utc,
-        now=now,
-    )
+async def _publish_first(connection: AsyncConnection, name: str, *, now: datetime) -> None:
+    """Give a client its first manifest; one that returns keeps its own, and its count of versions."""
     if await desired.version(connection, name) == 0:
         await publish(connection, name, 1, now=now)

@@ -31,7 +31,7 @@ async def show_device(request: ServerRequest, client_id: str) -> DeviceDetail:
 
 @post("/devices/{client_id:str}/accept", status_code=200, summary="Accept a device", creates=True)
 async def accept_device(request: ServerRequest, client_id: str) -> Response[DeviceDetail]:
-    """Accept a client whose certificate another authority issues, or a retired one again: `201` or `200`."""
+    """Accept a client whose certificate another authority issues, or a known one: `201` or `200`."""
     context = context_of(request)
     async with context.database.writing() as connection:
         is_new = await membership.accept(
