@@ -161,8 +161,8 @@ async def _upkeep(
             log.info("renewed the server's certificates")
 
     tasks = [
-        asyncio.create_task(_repeat(UPKEEP_EVERY, certificates, "renewing certificates")),
-        asyncio.create_task(_repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
+        asyncio.create_task(repeat(UPKEEP_EVERY, certificates, "renewing certificates")),
+        asyncio.create_task(repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
     ]
     try:
         yield
@@ -173,7 +173,7 @@ async def _upkeep(
         await context.save_contacts()
 
 
-async def _repeat(every: timedelta, action: Callable[[], Awaitable[None]], what: str) -> None:
+async def repeat(every: timedelta, action: Callable[[], Awaitable[None]], what: str) -> None:
     """Do `action` again and again; a failure is told and does not end it."""
     while True:
         await asyncio.sleep(every.total_seconds())
