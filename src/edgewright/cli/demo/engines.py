@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,20 +54,22 @@ def _podman(folder: Path, registry: str) -> Iterator[Engine]:
         raise UsageError("there is no podman here; on Debian or Ubuntu: apt-get install podman")
     settings = folder / "registries.conf"
     settings.write_text(f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n')
-    socket = folder / "podman.sock"
-    service = Background(
-        "podman's service",
-        [program, "system", "service", "--time=0", f"unix://{socket}"],
-        folder / "podman.log",
-        os.environ | {"CONTAINERS_REGISTRIES_CONF": str(settings)},
-    )
-    try:
-        service.wait_for(lambda: _answering(str(socket)), what="no answer", timeout=SERVICE_START_SECONDS)
-        engine = Engine(str(socket))
-        yield engine
-        engine.close()
-    finally:
-        service.stop()
+    # A socket's path has room for a hundred letters; a person's folder for temporary files may need more.
+    with tempfile.TemporaryDirectory(prefix="edgewright-", dir="/tmp") as short:
+        socket = f"{short}/podman.sock"
+        service = Background(
+            "podman's service",
+            [program, "system", "service", "--time=0", f"unix://{socket}"],
+            folder / "podman.log",
+            os.environ | {"CONTAINERS_REGISTRIES_CONF": str(settings)},
+        )
+        try:
+            service.wait_for(lambda: _answering(socket), what="no answer", timeout=SERVICE_START_SECONDS)
+            engine = Engine(socket)
+            yield engine
+            engine.close()
+        finally:
+            service.stop()
 
 
 def _answering(socket: str) -> bool | None:
