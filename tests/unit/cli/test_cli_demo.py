@@ -14,7 +14,8 @@ from edgewright.cli.demo.engines import Leavings
 from edgewright.cli.demo.processes import TAIL_COLUMNS, tail
 from edgewright.cli.demo.report import Drawn, Lines, Phase
 from edgewright.cli.demo.story import STEPS, Step, World
-from edgewright.cli.errors import OutcomeError
+from edgewright.cli.errors import OutcomeError, UsageError
+from edgewright.cli.main import run
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +141,9 @@ def test_leavings_are_counted_in_words():
 def test_the_end_of_a_log_is_short(tmp_path):
     (tmp_path / "log").write_text("x" * 10_000 + "\n")
     assert len(tail(tmp_path / "log")) == TAIL_COLUMNS + 1
+
+
+@pytest.mark.parametrize("text", ["bogus", "tcp://localhost:2375", "unix://docker.sock", ""])
+def test_what_names_no_engine_is_refused_before_anything_is_started(text):
+    with pytest.raises(UsageError, match="none of auto, docker, podman"):
+        run(["demo", "--engine", text])

@@ -23,7 +23,7 @@ done by hand. They are built here, of a static busybox and a few scripts."""
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare `demo` and `demo images`."""
     engine = "auto (default), docker, podman, or a socket: unix:///run/docker.sock"
-    parser.add_argument("--engine", default="auto", metavar="ENGINE", help=engine)
+    parser.add_argument("--engine", type=engine_choice, default="auto", metavar="ENGINE", help=engine)
     parser.add_argument("--compose", metavar="FILE", help="the Compose v2 program, if not found by itself")
     parser.add_argument("--plain", action="store_true", help="plain lines, as without a terminal")
     parser.add_argument(
@@ -38,6 +38,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 run = run_command
+
+
+def engine_choice(text: str) -> str:
+    """Return `text` if it names an engine or the absolute path of a socket."""
+    if text in {"auto", "docker", "podman"} or text.removeprefix("unix://").startswith("/"):
+        return text
+    raise argparse.ArgumentTypeError(f"'{text}' is none of auto, docker, podman and unix:///path/of.sock")
 
 
 def _demo(args: argparse.Namespace) -> int:
