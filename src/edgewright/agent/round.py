@@ -26,7 +26,7 @@ from edgewright.agent.answers import pause_after
 from edgewright.agent.apply import Tools, carry_out
 from edgewright.agent.backoff import jitter, pause
 from edgewright.agent.capabilities import describe, read_machine
-from edgewright.agent.desired import Host, load_desired, overtaken, take_up
+from edgewright.agent.desired import Desired, Host, load_desired, overtaken, take_up
 from edgewright.agent.engines import find_runtimes, profiles_at_hand
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import AlreadyRunningError, lock
@@ -76,9 +76,7 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     if manifest is not None:
         delays.append(complete(device, objects, manifest))
         desired = load_desired(manifest, objects, host)
-        for revision in overtaken(desired, ledger.revisions()):
-            ledger.drop(revision) if not revision.verified else ledger.record(revision.at(Stage.SUPERSEDED))
-        ledger.record(*take_up(desired, ledger.revisions()))
+        remember_wanted(desired, ledger)
         observed, delay = observe(device.runtimes)
         delays.append(delay)
 
@@ -137,6 +135,16 @@ def complete(device: Device, objects: Objects, manifest: StateManifest) -> float
         log.warning(f"a document of the accepted manifest is lost and cannot be fetched: {error}")
         return pause_after(error, 1, jitter())
     return None
+
+
+def remember_wanted(desired: Sequence[Desired], ledger: Ledger) -> None:
+    """Let the ledger know every wanted revision, and forget those overtaken before they were begun."""
+    for revision in overtaken(desired, ledger.revisions()):
+        if revision.verified:
+            ledger.record(revision.at(Stage.SUPERSEDED))
+        else:
+            ledger.drop(revision)
+    ledger.record(*take_up(desired, ledger.revisions()))
 
 
 def observe(runtimes: Mapping[str, Runtime]) -> tuple[Observed | None, float | None]:
