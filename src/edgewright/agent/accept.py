@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from edgewright.agent import log
 from edgewright.agent.answers import RefusalError
+from edgewright.agent.failpoints import hit
 from edgewright.agent.objects import Objects
 from edgewright.agent.session import Session
 from edgewright.agent.sources import api
@@ -97,7 +98,9 @@ def _take_up(
                 store.record(SECURITY if isinstance(error, DigestMismatchError) else SERVER, reason)
         return error
     received.version = manifest.manifest_version
+    hit("accept.fetched")
     store.accept(received)
+    hit("accept.committed")
     log.info(f"manifest version {manifest.manifest_version}: {len(manifest.deployments)} deployments")
     return None
 

@@ -16,6 +16,7 @@ from typing import assert_never
 
 from edgewright.agent import log
 from edgewright.agent.desired import Desired, components_of
+from edgewright.agent.failpoints import hit
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.paths import Paths
 from edgewright.agent.plan import Action, Install, Refuse, Remove, Repair, Wait
@@ -82,13 +83,16 @@ class _Course:
         self._revision = self._revision.at(Stage.FETCHING)
         if not again:  # else the last obstacle stays reported until it is known to be gone
             self._write(self._revision)
-        if not self._each(self._components, self._runtime.fetch):
+        hit("fetch.begun")
+        if not self._each(self._components, self._fetch):
             return self._outcome()
         self._write(self._revision.at(Stage.READY))
+        hit("fetch.done")
         first = self._components[0].name
         begun = self._revision.at(Stage.APPLYING, State.PENDING).with_component(first, State.INSTALLING)
         self._revision = replace(begun, adopted=self._desired.version)
         self._tools.ledger.begin(self._revision)
+        hit("apply.begun")
         return self._bring_up(self._components, dropped)
 
     def repair(self, broken: Sequence[str]) -> int:
@@ -99,7 +103,7 @@ class _Course:
         for each in components:
             self._revision = self._revision.with_component(each.name, State.INSTALLING)
         self._write(self._revision)
-        if not self._each(components, self._runtime.fetch):
+        if not self._each(components, self._fetch):
             return self._outcome()
         return self._bring_up(components, ())
 
@@ -110,7 +114,7 @@ class _Course:
                 break
             unverified.append(component)
             if component.wait:
-                if not self._attempt(component, self._runtime.verify):
+                if not self._attempt(component, self._verify):
                     unverified.remove(component)
                     break
                 unverified.remove(component)
@@ -120,15 +124,25 @@ class _Course:
                 self._write(replace(self._revision, stage=Stage.VERIFYING))
         # After a failure too: what was started and not waited for has an outcome to report.
         for component in unverified:
-            if self._attempt(component, self._runtime.verify):
+            if self._attempt(component, self._verify):
                 self._revision = self._revision.with_component(component.name, State.INSTALLED)
         if self._revision.failure is None:
             self._remove_dropped(dropped)
         return self._outcome()
 
+    def _fetch(self, component: Component) -> None:
+        self._runtime.fetch(component)
+        hit("fetch.component")
+
     def _start(self, component: Component) -> None:
         self._write(self._revision.with_component(component.name, State.INSTALLING))
+        hit("apply.component.begun")
         self._runtime.apply(component)
+        hit("apply.component.started")
+
+    def _verify(self, component: Component) -> None:
+        self._runtime.verify(component)
+        hit("apply.component.verified")
 
     def _remove_dropped(self, names: Sequence[str]) -> None:
         for name in names:
@@ -164,7 +178,9 @@ class _Course:
         if revision.failure is None:
             log.info(f"deployment {self._desired.name}: installed")
             done = replace(revision.at(Stage.INSTALLED), verified=True, attempts=0)
+            hit("commit.before")
             self._tools.ledger.commit(done)
+            hit("commit.after")
             _delete_other_revisions(done, self._tools.paths)
             return 0
         attempts = revision.attempts + 1
@@ -186,13 +202,17 @@ def _remove(revision: Revision, names: Sequence[str], tools: Tools) -> int:
     log.info(f"deployment {revision.name}: removing")
     for name in names:
         tools.ledger.record(revision)
+        hit("remove.begun")
         revision = _remove_component(revision, name, tools)
+        hit("remove.component")
     if revision.failure is not None:
         revision = replace(revision, attempts=revision.attempts + 1)
         tools.ledger.record(revision)
         return revision.attempts
     shutil.rmtree(tools.paths.deployment(revision.deployment_id), ignore_errors=True)
+    hit("remove.done")
     tools.ledger.forget(revision.at(Stage.REMOVED))
+    hit("remove.forgotten")
     log.info(f"deployment {revision.name}: removed")
     return 0
 

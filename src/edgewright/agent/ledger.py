@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from edgewright.agent.failpoints import hit
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.revisions import Failure, Progress, Revision, Stage
 from edgewright.agent.status import report
@@ -38,6 +39,7 @@ class Ledger:
         with self._store.transaction():
             queued = [self._write(revision) for revision in revisions]
         if any(queued):
+            hit("report.queued")
             self._notify()
 
     def begin(self, revision: Revision) -> None:

@@ -11,6 +11,7 @@ import time
 from edgewright.agent import log
 from edgewright.agent.answers import RefusalError, pause_after
 from edgewright.agent.backoff import jitter, spread
+from edgewright.agent.failpoints import hit
 from edgewright.agent.outbox import CAPABILITIES, DELIVERED, Outbox, Report
 from edgewright.agent.session import Session
 from edgewright.agent.sinks import api as sink
@@ -127,6 +128,7 @@ class Link:
         report = self.outbox.first()
         if report is None or time.monotonic() < self.posts.due or not self._may_send(report):
             return False
+        hit("report.sending")
         try:
             sink.deliver(self._session, report)
         except EdgewrightError as error:
@@ -140,7 +142,9 @@ class Link:
             if report.name == CAPABILITIES and error.is_not_authorized:
                 self._standing = _DOUBTFUL
         else:
+            hit("report.delivered")
             self.outbox.answered(report)
+            hit("report.sent")
             self._reached()
         self.posts.succeeded()
         self.introduced = self.introduced or report.name == CAPABILITIES
@@ -166,6 +170,7 @@ class Link:
         self._store.receive(
             Manifest(relation=self._relation, etag=received.etag, digest=received.digest, body=received.body)
         )
+        hit("manifest.received")
         return True
 
     def _introduce(self) -> None:

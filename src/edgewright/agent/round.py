@@ -28,6 +28,7 @@ from edgewright.agent.backoff import jitter, pause
 from edgewright.agent.capabilities import describe, read_machine
 from edgewright.agent.desired import Desired, Host, load_desired, overtaken, take_up
 from edgewright.agent.engines import find_runtimes, profiles_at_hand
+from edgewright.agent.failpoints import hit
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import AlreadyRunningError, lock
 from edgewright.agent.objects import Objects
@@ -69,7 +70,9 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     store, objects = device.store, Objects(device.paths.objects)
     outbox = Outbox(store)
     ledger = Ledger(store, outbox, device_id=device.device_id, notify=device.notify)
+    hit("round.begun")
     host = introduce(device, outbox)
+    hit("round.introduced")
 
     delays = [accept_received(device, objects)]
     manifest = accepted_manifest(store)
@@ -91,6 +94,7 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
             tries = carry_out(action, tools)
             delays.append(pause(tries, jitter()) if tries else None)
     sweep(device.paths, objects, store, manifest, ledger.revisions())
+    hit("round.done")
     if not profiles_at_hand(device.runtimes):
         delays.append(ENGINE_SECONDS)
     return min((delay for delay in delays if delay is not None), default=None)

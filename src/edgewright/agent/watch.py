@@ -18,6 +18,7 @@ import time
 
 from edgewright.agent import log
 from edgewright.agent.backoff import jitter, pause, spread
+from edgewright.agent.failpoints import hit
 from edgewright.agent.link import Link
 from edgewright.agent.locks import lock
 from edgewright.agent.paths import DEFAULT_STATE, Paths
@@ -149,6 +150,7 @@ class Watch:
         self._again_at = None
         self._pipe = ours
         self._text = b""
+        hit("round.spawned")
 
     def _hear(self) -> None:
         """Take in what the round says: `outbox` wakes us up, `again SECONDS` asks for another round."""
