@@ -169,3 +169,18 @@ def _apply_and_verify(runtime: Runtime, component: Component) -> None:
 def test_removing_what_never_was_is_fine(case: Case):
     case.runtime.remove("no-such-deployment", "no-such-component")
     assert case.runtime.observe() == {}
+
+
+def test_what_was_fetched_is_ready_and_stays_so(case: Case):
+    component = case.wanted("good", "1.0.0")
+    assert not case.runtime.is_ready(component)
+    case.runtime.fetch(component)
+    assert case.runtime.is_ready(component)
+    case.runtime.release([component])
+    assert case.runtime.is_ready(component)
+    assert case.runtime.check([component]) == []
+
+
+def test_what_was_never_fetched_is_found_missing(case: Case):
+    (damage,) = case.runtime.check([case.wanted("good", "1.0.0")])
+    assert damage.component.name == "good"

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from edgewright.agent.paths import Paths
 from edgewright.agent.runtimes import (
     ApplyError,
     Component,
+    Damage,
     EngineError,
     FetchError,
     Health,
@@ -95,6 +96,37 @@ class DirectoryRuntime:
     def remove(self, deployment_id: str, name: str, directory: str | None = None) -> None:
         self._called("remove", deployment_id, name)
         self._installed(deployment_id, name).unlink(missing_ok=True)
+
+    def is_ready(self, component: Component) -> bool:
+        return self._fetched(component).exists()
+
+    def release(self, keep: Sequence[Component]) -> None:
+        self._called("release")
+        kept = {self._fetched(component) for component in keep}
+        for path in (self._directory / "fetched").iterdir():
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def snapshot(self, component: Component, directory: str) -> None:
+        self._called("snapshot", component.deployment_id, component.name)
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        _write(Path(directory) / "snapshot", "whole")
+
+    def restore(self, component: Component, directory: str) -> None:
+        self._called("restore", component.deployment_id, component.name)
+        if (Path(directory) / "snapshot").exists():
+            _write(Path(directory) / "snapshot", "restored")
+
+    def check(self, components: Sequence[Component]) -> Sequence[Damage]:
+        self._called("check")
+        return [
+            Damage(component, "it is not on this device")
+            for component in components
+            if not self.is_ready(component)
+        ]
+
+    def mend(self, component: Component) -> None:
+        self._called("mend", component.deployment_id, component.name)
 
     def _called(self, *words: str) -> dict[str, Any]:
         with (self._directory / "calls").open("a") as calls:

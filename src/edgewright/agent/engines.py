@@ -6,7 +6,7 @@ their status says for what.
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Never
 
 from edgewright.agent.paths import Paths
@@ -37,12 +37,26 @@ class MissingRuntime:
         """Fail, naming the component."""
         raise EngineError(str(self.reason), component=component.name)
 
+    is_ready = fetch
     apply = fetch
     verify = fetch
+    mend = fetch
 
     def remove(self, deployment_id: str, name: str, directory: str | None = None) -> Never:  # noqa: ARG002 - the protocol's
         """Fail, naming the component."""
         raise EngineError(str(self.reason), component=name)
+
+    def snapshot(self, component: Component, directory: str) -> Never:  # noqa: ARG002 - the protocol's
+        """Fail, naming the component."""
+        raise EngineError(str(self.reason), component=component.name)
+
+    restore = snapshot
+
+    def release(self, keep: Sequence[Component]) -> Never:  # noqa: ARG002 - the protocol's
+        """Fail."""
+        raise EngineError(str(self.reason))
+
+    check = release
 
 
 def find_runtimes(settings: Settings, paths: Paths) -> Mapping[str, Runtime]:

@@ -3,7 +3,7 @@
 The implementations live beside this module (`compose`); one set of contract tests holds for each of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -19,7 +19,8 @@ class Component:
     `revision` is the digest of the deployment document, `repository` an `oci://` reference without a tag and
     `version` the tag in it. `environment` maps variable name to text (spec: AD-7, OBS-8). `timeout`: how long
     it may take until everything is up (spec: AD-5). `directory`: where the runtime may materialise it; the
-    runtime owns everything in there, and two revisions never share one.
+    runtime owns everything in there, and two revisions never share one. `snapshot_volumes`: its named volumes
+    are to be snapshotted before another revision takes its place (`Runtime.snapshot`).
     """
 
     deployment_id: str
@@ -31,6 +32,7 @@ class Component:
     wait: bool = True
     timeout: timedelta | None = None
     directory: str
+    snapshot_volumes: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -67,13 +69,28 @@ class ObservedContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedComponent:
-    """One component as it was found on this device; `revision` is "" where no single revision is in place."""
+    """One component as it was found on this device; `revision` is "" where no single revision is in place.
+
+    `reason` says why it is not well, "" where nothing is wrong. `crash_looping`: something of it ends and is
+    started by the engine again and again, and has not stayed up since; then it is FAILED, whatever the
+    engine's word of this moment is.
+    """
 
     deployment_id: str
     name: str
     revision: str
     health: Health
     containers: tuple[ObservedContainer, ...] = ()
+    reason: str = ""
+    crash_looping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something of `component` on this device that is not what was fetched; `what` tells a person which."""
+
+    component: Component
+    what: str
 
 
 class ComponentError(EdgewrightError):
@@ -110,6 +127,12 @@ class StorageError(ComponentError):
     retryable = True
 
 
+class StorageFullError(StorageError):
+    """There is no room for it, or there was none left in the middle of it; nothing half-done was left."""
+
+    code = "storage.full"
+
+
 class ComponentInvalidError(ComponentError):
     """What was fetched is not a component that can run here; fetching it again gives the same."""
 
@@ -128,6 +151,12 @@ class ApplyTimeoutError(ApplyError):
     code = "apply.timeout"
 
 
+class CrashLoopError(ApplyError):
+    """A container of the component ends again and again, however often the engine starts it."""
+
+    code = "component.crash-looping"
+
+
 class EngineError(ComponentError):
     """The container engine, or the program that drives it, is missing or does not answer."""
 
@@ -140,7 +169,7 @@ class Runtime(Protocol):
 
     Every call may be repeated, and may be killed and repeated: fetching what is here, applying what runs and
     removing what is gone all succeed and change nothing. All failures are `ComponentError`s; `EngineError`
-    may come from any call.
+    and `StorageError` may come from any call.
     """
 
     profile: str
@@ -152,8 +181,15 @@ class Runtime(Protocol):
     def fetch(self, component: Component) -> None:
         """Bring everything `component` needs onto this device and check it, touching nothing that runs.
 
-        Raises `FetchError`, or `ComponentInvalidError` for what can never run.
+        What was fetched once stays the same for ever: a tag that moves changes nothing, and what has gone
+        missing or was damaged since comes again by the digests of the first time. Raises `StorageFullError`
+        before anything large is downloaded that has no room here, `FetchError`, or `ComponentInvalidError`
+        for what can never run.
         """
+        ...
+
+    def is_ready(self, component: Component) -> bool:
+        """Tell whether `apply` finds everything of `component` on this device; never asks the network."""
         ...
 
     def apply(self, component: Component) -> None:
@@ -175,5 +211,49 @@ class Runtime(Protocol):
         """Remove the component with its containers, networks and volumes, and `directory` if one is given.
 
         Nothing but the engine is needed for it: the directory may be gone.
+        """
+        ...
+
+    # --- what is kept -------------------------------------------------------------------------------
+
+    def release(self, keep: Sequence[Component]) -> None:
+        """Make room: remove what this runtime downloaded and no component in `keep` needs.
+
+        `keep` is everything this device may have to run again: the components of all deployments, in all
+        revisions that are kept. What somebody else put on the engine, or uses, stays.
+        """
+        ...
+
+    def snapshot(self, component: Component, directory: str) -> None:
+        """Stop `component` and copy its named volumes into `directory`: all of them, durably, or none.
+
+        A whole snapshot that is there already is left as it is, as what runs now may have changed the
+        volumes since, unless it has been restored: then it has served and a new one takes its place. A
+        snapshot ends with its directory, which whoever asked for it removes.
+        """
+        ...
+
+    def restore(self, component: Component, directory: str) -> None:
+        """Stop `component` and put its named volumes back as they were when the snapshot was made.
+
+        Once for each snapshot: after that what runs has gone on from there, and nothing is changed. Nothing
+        is changed either where `directory` holds no whole snapshot.
+        """
+        ...
+
+    # --- damage -------------------------------------------------------------------------------------
+
+    def check(self, components: Sequence[Component]) -> Sequence[Damage]:
+        """Compare every byte of fetched components with what was fetched; return what is damaged or gone.
+
+        Reads all of it, so it takes its time and the disk's; never asks the network, touches nothing.
+        """
+        ...
+
+    def mend(self, component: Component) -> None:
+        """Drop what `check` finds damaged of `component`, so that `fetch` brings it anew.
+
+        Containers that run from it are removed with it, and have to be applied again; volumes stay. Raises
+        `FetchError` and drops nothing where what replaces it cannot be had now.
         """
         ...

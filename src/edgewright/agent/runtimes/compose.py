@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -21,6 +21,7 @@ from edgewright.agent.runtimes import (
     ApplyTimeoutError,
     Component,
     ComponentError,
+    Damage,
     EngineError,
     Health,
     ObservedComponent,
@@ -133,6 +134,14 @@ class ComposeRuntime:
         with _naming(component.name):
             self._fetcher.fetch(component)
 
+    def is_ready(self, component: Component) -> bool:
+        """Tell whether its files and images are here."""
+        with _naming(component.name):
+            fetched = load_fetched(component)
+            return fetched is not None and all(
+                self._engine.image_id(image) for image, _, _ in fetched.images.values()
+            )
+
     def apply(self, component: Component) -> None:
         """Start the component unless exactly this already runs; see `Runtime.apply`."""
         with _naming(component.name):
@@ -171,6 +180,27 @@ class ComposeRuntime:
                 remove_tree(directory)
             with suppress(FileNotFoundError):
                 os.unlink(self._path(project))
+
+    def release(self, keep: Sequence[Component]) -> None:
+        """Keep every image: none can be told from somebody else's yet."""
+
+    def snapshot(self, component: Component, directory: str) -> None:
+        """Refuse, as volumes cannot be copied yet."""
+        raise EngineError(f"no snapshot in {directory}: volumes cannot be copied", component=component.name)
+
+    def restore(self, component: Component, directory: str) -> None:
+        """Change nothing, as there is no snapshot."""
+
+    def check(self, components: Sequence[Component]) -> Sequence[Damage]:
+        """Return the components that are not on this device whole."""
+        return [
+            Damage(component, "it is not on this device")
+            for component in components
+            if not self.is_ready(component)
+        ]
+
+    def mend(self, component: Component) -> None:
+        """Drop nothing: fetching brings what is missing."""
 
     def close(self) -> None:
         """Close the connections to engine and registries."""
