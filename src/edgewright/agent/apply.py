@@ -8,31 +8,23 @@ Killed anywhere, the next round finds in the ledger where it stood and repeats f
 runtime may be repeated.
 """
 
-import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from edgewright.agent import log
 from edgewright.agent.desired import Desired, components_of
 from edgewright.agent.failpoints import hit
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.paths import Paths
-from edgewright.agent.plan import Action, Install, Refuse, Remove, Repair, Wait
-from edgewright.agent.revisions import Failure, Revision, Stage
-from edgewright.agent.runtimes import Component, ComponentError, Runtime
+from edgewright.agent.plan import Action, Hold, Install, Refuse, Remove, Repair, RollBack, Wait
+from edgewright.agent.removal import remove
+from edgewright.agent.revisions import BEGUN, Failure, Revision, Stage
+from edgewright.agent.rollback import hold_back, roll_back
+from edgewright.agent.runtimes import Component, ComponentError, EngineError
+from edgewright.agent.tools import Tools, bring_here, restore_volumes
 from edgewright.protocol.status import State
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """What carrying out an action needs; `runtimes` by profile, `telemetry` variables for OBS-8."""
-
-    runtimes: Mapping[str, Runtime]
-    ledger: Ledger
-    paths: Paths
-    telemetry: Mapping[str, str]
+PATIENCE = 5
+"""Tries of a revision that was begun and meets what may pass, before the last good one comes back instead."""
 
 
 def carry_out(action: Action, tools: Tools) -> int:
@@ -41,12 +33,16 @@ def carry_out(action: Action, tools: Tools) -> int:
     Done is also what failed for good. What failed for now is to be tried again, later each time.
     """
     match action:
-        case Install(desired, revision, dropped):
-            return _Course(desired, revision, tools).install(dropped)
-        case Repair(desired, revision, broken):
-            return _Course(desired, revision, tools).repair(broken)
+        case Install(desired, revision):
+            return _Course(desired, revision, tools).install(action)
+        case Repair(desired, revision):
+            return _Course(desired, revision, tools).repair(action)
+        case RollBack():
+            return roll_back(action, tools)
+        case Hold():
+            return hold_back(action, tools)
         case Remove(revision, names):
-            return _remove(revision, names, tools)
+            return remove(revision, names, tools)
         case Refuse(desired, revision, failure):
             log.warning(f"deployment {desired.name} cannot run here: {failure.message}")
             components = tuple(
@@ -73,41 +69,68 @@ class _Course:
         self._desired = desired
         self._revision = revision
         self._tools = tools
-        self._runtime = tools.runtimes[desired.document.spec.deployment_profile.type]
+        self._runtime = tools.runtime_of(desired)
         self._components = components_of(desired, tools.paths, tools.telemetry)
+        self._replaced: dict[str, Component] = {}
+        self._may_fall_back = False
 
-    def install(self, dropped: Sequence[str]) -> int:
+    def install(self, action: Install) -> int:
         """Bring the whole revision up."""
         log.info(f"deployment {self._desired.name}: installing {self._desired.digest[:19]}")
-        again = self._revision.stage is Stage.FETCHING
-        self._revision = self._revision.at(Stage.FETCHING)
-        if not again:  # else the last obstacle stays reported until it is known to be gone
-            self._write(self._revision)
-        hit("fetch.begun")
-        if not self._each(self._components, self._fetch):
+        self._may_fall_back = action.may_fall_back
+        if action.good is not None:
+            replaced = components_of(action.good, self._tools.paths, self._tools.telemetry)
+            self._replaced = {each.name: each for each in replaced}
+        if not self._fetch():
             return self._outcome()
-        self._write(self._revision.at(Stage.READY))
-        hit("fetch.done")
         first = self._components[0].name
         begun = self._revision.at(Stage.APPLYING, State.PENDING).with_component(first, State.INSTALLING)
-        self._revision = replace(begun, adopted=self._desired.version)
+        self._revision = replace(begun, adopted=self._desired.version, leaving=action.dropped)
         self._tools.ledger.begin(self._revision)
         hit("apply.begun")
-        return self._bring_up(self._components, dropped)
+        return self._bring_up(self._components)
 
-    def repair(self, broken: Sequence[str]) -> int:
+    def _fetch(self) -> bool:
+        """Bring all that is missing here; a revision killed while it was applied has it all already."""
+        begun = self._revision.stage in BEGUN
+        if not begun:
+            again = self._revision.stage is Stage.FETCHING
+            self._revision = self._revision.at(Stage.FETCHING)
+            if not again:  # else the last obstacle stays reported until it is known to be gone
+                self._write(self._revision)
+            hit("fetch.begun")
+        else:
+            self._revision = replace(self._revision, failure=None)
+        if not self._each(self._components, self._bring_here):
+            return False
+        if not begun:
+            self._write(self._revision.at(Stage.READY))
+            hit("fetch.done")
+        return True
+
+    def repair(self, action: Repair) -> int:
         """Bring up those components that are not; the others are left alone."""
-        log.warning(f"deployment {self._desired.name}: {', '.join(broken)} not running, repairing")
-        components = [each for each in self._components if each.name in broken]
-        self._revision = replace(self._revision, stage=Stage.APPLYING, failure=None)
+        self._revision = replace(self._revision, leaving=action.dropped)
+        if not action.broken:
+            return self._drop()
+        log.warning(f"deployment {self._desired.name}: {', '.join(action.broken)} not running, repairing")
+        components = [each for each in self._components if each.name in action.broken]
+        self._revision = replace(
+            self._revision, stage=Stage.APPLYING, failure=None, attempts=action.tries - 1
+        )
         for each in components:
             self._revision = self._revision.with_component(each.name, State.INSTALLING)
         self._write(self._revision)
-        if not self._each(components, self._fetch):
+        if not self._each(components, self._bring_here):
             return self._outcome()
-        return self._bring_up(components, ())
+        return self._bring_up(components, attempts=action.tries)
 
-    def _bring_up(self, components: Sequence[Component], dropped: Sequence[str]) -> int:
+    def _bring_here(self, component: Component) -> None:
+        bring_here(component, self._runtime)
+        hit("fetch.component")
+
+    def _bring_up(self, components: Sequence[Component], *, attempts: int = 0) -> int:
+        """Start and verify `components`; `attempts` are remembered when all came up."""
         unverified: list[Component] = []
         for component in components:
             if not self._attempt(component, self._start):
@@ -126,17 +149,16 @@ class _Course:
         for component in unverified:
             if self._attempt(component, self._verify):
                 self._revision = self._revision.with_component(component.name, State.INSTALLED)
-        if self._revision.failure is None:
-            self._remove_dropped(dropped)
-        return self._outcome()
-
-    def _fetch(self, component: Component) -> None:
-        self._runtime.fetch(component)
-        hit("fetch.component")
+        return self._outcome(attempts)
 
     def _start(self, component: Component) -> None:
         self._write(self._revision.with_component(component.name, State.INSTALLING))
         hit("apply.component.begun")
+        old = self._replaced.get(component.name)
+        if old is not None and (component.snapshot_volumes or old.snapshot_volumes):
+            directory = self._tools.paths.snapshot(old.deployment_id, old.revision, old.name)
+            self._runtime.snapshot(old, directory)
+        restore_volumes(component, self._runtime, self._tools.paths)
         self._runtime.apply(component)
         hit("apply.component.started")
 
@@ -144,12 +166,17 @@ class _Course:
         self._runtime.verify(component)
         hit("apply.component.verified")
 
-    def _remove_dropped(self, names: Sequence[str]) -> None:
-        for name in names:
+    def _drop(self) -> int:
+        """Remove what the revision, which runs, does not have; return 1 when something is left of it."""
+        for name in self._revision.leaving:
             try:
                 self._runtime.remove(self._desired.deployment_id, name)
             except ComponentError as error:
-                self._fail(name, error)
+                log.warning(f"deployment {self._desired.name}: {error}")
+                return 1
+        if self._revision.leaving:
+            self._write(replace(self._revision, leaving=()))
+        return 0
 
     def _each(self, components: Sequence[Component], step: Callable[[Component], None]) -> bool:
         """Do `step` for all components, also after one failed: the report names every obstacle."""
@@ -172,71 +199,39 @@ class _Course:
         self._revision = self._revision.with_component(name, state, failure)
         self._revision = replace(self._revision, failure=self._revision.failure or failure)
 
-    def _outcome(self) -> int:
+    def _outcome(self, attempts_when_well: int = 0) -> int:
         """Write down how it ended; return the number of tries so far when it is to be tried again."""
         revision = self._revision
         if revision.failure is None:
             log.info(f"deployment {self._desired.name}: installed")
-            done = replace(revision.at(Stage.INSTALLED), verified=True, attempts=0)
+            done = replace(revision.at(Stage.INSTALLED), attempts=attempts_when_well)
             hit("commit.before")
-            self._tools.ledger.commit(done)
+            self._revision = self._tools.ledger.commit(done, keep=self._tools.keep)
             hit("commit.after")
-            _delete_other_revisions(done, self._tools.paths)
-            return 0
+            return self._drop()
         attempts = revision.attempts + 1
-        final = next((each.failure for each in revision.components if each.state is State.FAILED), None)
-        if final is not None:
-            revision = replace(revision, stage=Stage.FAILED, failure=final, attempts=attempts)
-            self._write(replace(revision, adopted=self._desired.version))
-            return attempts if revision.verified else 0
-        self._write(replace(revision, attempts=attempts))
-        return attempts
+        self._revision = revision = replace(revision, attempts=attempts)
+        self._lose_patience()
+        final = next((each for each in self._revision.components if each.state is State.FAILED), None)
+        if final is None:
+            self._write(revision)
+            return attempts
+        failed = replace(self._revision, stage=Stage.FAILED, failure=final.failure)
+        self._write(replace(failed, adopted=self._desired.version))
+        return attempts if failed.verified else 0
+
+    def _lose_patience(self) -> None:
+        """Count an obstacle as a failure that did not pass while half a revision was running.
+
+        Without an engine nothing else could run either.
+        """
+        revision = self._revision
+        if revision.stage not in BEGUN or not self._may_fall_back or revision.attempts < PATIENCE:
+            return
+        for each in revision.components:
+            if each.failure is not None and each.failure.code != EngineError.code:
+                self._revision = self._revision.with_component(each.name, State.FAILED, each.failure)
 
     def _write(self, revision: Revision) -> None:
         self._revision = revision
         self._tools.ledger.record(revision)
-
-
-def _remove(revision: Revision, names: Sequence[str], tools: Tools) -> int:
-    """Remove a deployment's components, last one first, and forget it; nothing of it stays on disk."""
-    log.info(f"deployment {revision.name}: removing")
-    for name in names:
-        tools.ledger.record(revision)
-        hit("remove.begun")
-        revision = _remove_component(revision, name, tools)
-        hit("remove.component")
-    if revision.failure is not None:
-        revision = replace(revision, attempts=revision.attempts + 1)
-        tools.ledger.record(revision)
-        return revision.attempts
-    shutil.rmtree(tools.paths.deployment(revision.deployment_id), ignore_errors=True)
-    hit("remove.done")
-    tools.ledger.forget(revision.at(Stage.REMOVED))
-    hit("remove.forgotten")
-    log.info(f"deployment {revision.name}: removed")
-    return 0
-
-
-def _remove_component(revision: Revision, name: str, tools: Tools) -> Revision:
-    """Remove one component from every runtime; return the revision as it stands then."""
-    directory = tools.paths.component(revision.deployment_id, revision.digest, name)
-    try:
-        for runtime in tools.runtimes.values():
-            runtime.remove(revision.deployment_id, name, directory if os.path.isdir(directory) else None)
-    except ComponentError as error:
-        log.warning(f"deployment {revision.name}: {error}")
-        failure = Failure.of(error)
-        state = State.REMOVING if error.retryable else State.FAILED
-        return replace(revision.with_component(name, state, failure), failure=failure)
-    return revision.with_component(name, State.REMOVED)
-
-
-def _delete_other_revisions(revision: Revision, paths: Paths) -> None:
-    """Delete what runtimes materialised of the deployment's other revisions."""
-    directory = paths.deployment(revision.deployment_id)
-    kept = os.path.basename(paths.revision(*revision.key))
-    if not os.path.isdir(directory):
-        return
-    for name in os.listdir(directory):
-        if name != kept:
-            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)

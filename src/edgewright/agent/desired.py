@@ -10,19 +10,21 @@ from datetime import timedelta
 
 from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import HELD, WAITING, Failure, Progress, Revision, Stage
+from edgewright.agent.revisions import GIVEN_UP, HELD, WAITING, Failure, Progress, Revision, Stage
 from edgewright.agent.runtimes import Component
 from edgewright.protocol.capabilities import DeviceCapabilities
 from edgewright.protocol.constraints import unmet
 from edgewright.protocol.deployment import ApplicationDeployment, component_environment, timeout_of
 from edgewright.protocol.errors import DocumentError
 from edgewright.protocol.manifest import DeploymentReference, StateManifest
+from edgewright.protocol.media_types import deployment_path
 from edgewright.protocol.status import State
 
 OTHER_DEVICE = "deployment.other-device"
 UNSUPPORTED_PROFILE = "deployment.unsupported-profile"
 CONSTRAINTS_UNMET = "deployment.constraints-unmet"
 NOT_AT_HAND = "deployment.not-at-hand"
+EXTENSIONS = "x-edgewright-extensions"
 REFUSALS = frozenset({OTHER_DEVICE, UNSUPPORTED_PROFILE, CONSTRAINTS_UNMET, DocumentError.code})
 """Codes of what is decided about a document alone, and decided anew in every round."""
 
@@ -73,6 +75,28 @@ def load_desired(manifest: StateManifest, objects: Objects, host: Host) -> tuple
         _load(reference, objects.load(reference.digest), manifest.manifest_version, host)
         for reference in manifest.deployments
     )
+
+
+def load_kept(
+    revisions: Sequence[Revision], desired: Sequence[Desired], objects: Objects, host: Host
+) -> Mapping[tuple[str, str], Desired]:
+    """Return what can be read of the remembered revisions that are not wanted now, by their key.
+
+    Each has the version it was reported with. Whether it may run here was judged when it was begun.
+    """
+    wanted = {each.key for each in desired}
+    kept = {}
+    for revision in revisions:
+        if revision.digest and revision.key not in wanted:
+            reference = DeploymentReference(
+                deployment_id=revision.deployment_id,
+                digest=revision.digest,
+                url=deployment_path(revision.deployment_id, revision.digest),
+            )
+            found = _load(reference, objects.load(revision.digest), revision.adopted, host)
+            if found.document is not None:
+                kept[revision.key] = found
+    return kept
 
 
 def _load(reference: DeploymentReference, data: bytes | None, version: int, host: Host) -> Desired:
@@ -130,6 +154,7 @@ def components_of(desired: Desired, paths: Paths, telemetry: Mapping[str, str]) 
     """
     document = desired.document
     assert document is not None  # noqa: S101 - refused documents never come here
+    snapshot = snapshots_volumes(document)
     return tuple(
         Component(
             deployment_id=desired.deployment_id,
@@ -141,33 +166,50 @@ def components_of(desired: Desired, paths: Paths, telemetry: Mapping[str, str]) 
             wait=each.properties.wait,
             timeout=_timeout(each.properties.timeout),
             directory=paths.component(desired.deployment_id, desired.digest, each.name),
+            snapshot_volumes=snapshot,
         )
         for each in document.spec.deployment_profile.components
     )
+
+
+def snapshots_volumes(document: ApplicationDeployment) -> bool:
+    """Whether the document asks for a copy of its named volumes before it takes another revision's place.
+
+    It says so in its deployment profile, where the application's author can (spec: AD-10), or in its `spec`,
+    which wins. What is written otherwise is somebody else's extension (spec: EXT-2).
+    """
+    for extensions in (document.spec.extensions, document.spec.deployment_profile.extensions):
+        rollback = extensions.get(EXTENSIONS, {}).get("rollback")
+        if isinstance(rollback, Mapping) and "volumes" in rollback:
+            return bool(rollback["volumes"] == "snapshot")
+    return False
 
 
 def _timeout(text: str | None) -> timedelta | None:
     return None if text is None else timeout_of(text)
 
 
-def take_up(desired: Sequence[Desired], revisions: Sequence[Revision]) -> list[Revision]:
+def take_up(
+    desired: Sequence[Desired], revisions: Sequence[Revision], *, retry: Collection[str] = ()
+) -> list[Revision]:
     """Return the revisions to record so that every wanted one is known, with the version to report.
 
     A revision that is held is reported with the newest manifest that names it. One that is not yet begun is
     reported with the version of the revision still held, or on a first install with its own (spec: ST-21
-    to ST-24, OP-20).
+    to ST-24, OP-20). `retry` are the deployments of which what was given up is to be tried again.
     """
     known = {revision.key: revision for revision in revisions}
     # What failed before it was begun leaves an older revision in place, and that is the one held.
-    by_rank = sorted(revisions, key=lambda each: each.stage is not Stage.FAILED)
+    by_rank = sorted(revisions, key=lambda each: each.stage not in GIVEN_UP)
     held = {each.deployment_id: each.adopted for each in by_rank if each.stage in HELD}
     changes = []
     for wanted in desired:
         revision = known.get(wanted.key)
         adopted = held.get(wanted.deployment_id, wanted.version)
+        again = wanted.deployment_id in retry
         if revision is None:
             changes.append(_new(wanted, adopted))
-        elif revision.stage is Stage.SUPERSEDED:
+        elif revision.stage is Stage.SUPERSEDED or (again and revision.stage in GIVEN_UP):
             changes.append(replace(revision.at(Stage.ACCEPTED), adopted=adopted, attempts=0))
         elif revision.stage is Stage.REMOVING:
             changes.append(_new(wanted, wanted.version))
@@ -189,11 +231,17 @@ def _new(wanted: Desired, adopted: int) -> Revision:
 
 
 def overtaken(desired: Sequence[Desired], revisions: Sequence[Revision]) -> list[Revision]:
-    """Return the revisions that were never begun, or were refused, and are not wanted any more."""
+    """Return the revisions that nothing runs of and that are not wanted any more.
+
+    They were never begun, were refused, or have been rolled back.
+    """
     wanted = {each.deployment_id: each.digest for each in desired}
     return [
         each
         for each in revisions
         if wanted.get(each.deployment_id, each.digest) != each.digest
-        and (each.stage in WAITING or (each.failure is not None and each.failure.code in REFUSALS))
+        and (
+            each.stage in WAITING | {Stage.ROLLED_BACK}
+            or (each.failure is not None and each.failure.code in REFUSALS)
+        )
     ]

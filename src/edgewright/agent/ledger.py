@@ -5,23 +5,40 @@ So what was reported and what is remembered can never differ, wherever the proce
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from edgewright.agent.failpoints import hit
 from edgewright.agent.outbox import Outbox
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage
+from edgewright.agent.retention import forgotten
+from edgewright.agent.revisions import Failure, Progress, Revision, Stage, StandIn, last_good
 from edgewright.agent.status import report
 from edgewright.agent.store import Store
 from edgewright.protocol.media_types import status_path
 from edgewright.protocol.status import State
 
+_RELEASE = "release"
+_RETRY = "retry/"
+
 
 class Ledger:
-    """All revisions this device knows; `notify` is called whenever a report was queued."""
+    """All revisions this device knows; `notify` is called whenever a report was queued.
 
-    def __init__(self, store: Store, outbox: Outbox, *, device_id: str, notify: Callable[[], None]) -> None:
+    `clock` tells unix seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        *,
+        device_id: str,
+        notify: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._outbox = outbox
         self._device_id = device_id
         self._notify = notify
@@ -29,8 +46,8 @@ class Ledger:
     def revisions(self) -> tuple[Revision, ...]:
         """Return all of them, in the order of their first appearance."""
         rows = self._store.connection.execute(
-            "SELECT deployment_id, digest, stage, adopted, name, components, error, verified, attempts"
-            " FROM revisions ORDER BY rowid"
+            "SELECT deployment_id, digest, stage, adopted, name, components, error, verified, attempts,"
+            " leaving, stand_in, changed FROM revisions ORDER BY rowid"
         )
         return tuple(_revision(*row) for row in rows)
 
@@ -53,21 +70,69 @@ class Ledger:
         if queued:
             self._notify()
 
-    def commit(self, revision: Revision) -> None:
-        """Remember that `revision` runs whole, and forget the deployment's others."""
+    def commit(self, revision: Revision, *, keep: int) -> Revision:
+        """Remember that `revision` runs whole, which makes it the last good one; return it so.
+
+        Of the deployment's other good ones the newest `keep` stay known, to fall back to.
+        """
         with self._store.transaction():
-            self._store.connection.execute(
-                "DELETE FROM revisions WHERE deployment_id = ? AND digest <> ?", revision.key
-            )
+            siblings = [each for each in self.revisions() if each.deployment_id == revision.deployment_id]
+            last = last_good(siblings)
+            if last is None:
+                revision = replace(revision, verified=1)
+            elif last.key != revision.key:
+                revision = replace(revision, verified=last.verified + 1)
+            for each in forgotten(siblings, revision, keep):
+                self.drop(each)
+            queued = self._write(revision)
+        if queued:
+            self._notify()
+        return revision
+
+    def roll_back(self, revision: Revision, good: Revision) -> None:
+        """Remember that `good` runs whole in place of `revision`, which is what is reported, in one step."""
+        with self._store.transaction():
+            self._write(good, reported=False)
             queued = self._write(revision)
         if queued:
             self._notify()
 
+    def wish_retry(self, deployment_id: str) -> None:
+        """Remember that a person wants what was given up of this deployment to be tried again."""
+        self._store.set_meta(_RETRY + deployment_id, "wished")
+
+    def retries(self) -> set[str]:
+        """Return the deployments of which a person wants what was given up to be tried again."""
+        query = "SELECT name FROM meta WHERE substr(name, 1, ?) = ?"
+        rows = self._store.connection.execute(query, (len(_RETRY), _RETRY))
+        return {name.removeprefix(_RETRY) for (name,) in rows}
+
+    def take_up(self, revisions: Sequence[Revision]) -> None:
+        """Remember the wanted revisions as they stand now; what a person wished is then under way."""
+        with self._store.transaction():
+            queued = [self._write(revision) for revision in revisions]
+            self._store.connection.execute(
+                "DELETE FROM meta WHERE substr(name, 1, ?) = ?", (len(_RETRY), _RETRY)
+            )
+        if any(queued):
+            self._notify()
+
+    @property
+    def release_is_due(self) -> bool:
+        """Whether this device may hold what no revision needs any more."""
+        return self._store.meta(_RELEASE) == "due"
+
+    def released(self) -> None:
+        """Remember that what no revision needs was removed."""
+        self._store.set_meta(_RELEASE, "done")
+
     def drop(self, revision: Revision) -> None:
         """Forget one revision that is wanted no more; what was reported of its deployment stays."""
-        self._store.connection.execute(
-            "DELETE FROM revisions WHERE deployment_id = ? AND digest = ?", revision.key
-        )
+        with self._store.transaction():
+            self._store.connection.execute(
+                "DELETE FROM revisions WHERE deployment_id = ? AND digest = ?", revision.key
+            )
+            self._store.set_meta(_RELEASE, "due")
 
     def forget(self, revision: Revision) -> None:
         """Report that the deployment of `revision` is removed, and forget it altogether, in one step."""
@@ -77,17 +142,21 @@ class Ledger:
                 "DELETE FROM revisions WHERE deployment_id = ?", (revision.deployment_id,)
             )
             self._outbox.forget(_name(revision.deployment_id))
+            self._store.set_meta(_RELEASE, "due")
         if queued:
             self._notify()
 
-    def _write(self, revision: Revision) -> bool:
+    def _write(self, revision: Revision, *, reported: bool = True) -> bool:
         """Write one revision and queue its status; return whether that says anything new."""
         components = [[each.name, each.state, _plain(each.failure)] for each in revision.components]
         failure = None if revision.failure is None else json.dumps(_plain(revision.failure))
         self._store.connection.execute(
-            "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+            "INSERT INTO revisions (deployment_id, digest, stage, adopted, name, components, error,"
+            " verified, attempts, changed, leaving, stand_in)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
             " ON CONFLICT (deployment_id, digest) DO UPDATE SET stage = ?3, adopted = ?4, name = ?5,"
-            " components = ?6, error = ?7, verified = ?8, attempts = ?9, changed = ?10",
+            " components = ?6, error = ?7, verified = ?8, attempts = ?9, changed = ?10, leaving = ?11,"
+            " stand_in = ?12",
             (
                 *revision.key,
                 revision.stage,
@@ -97,10 +166,12 @@ class Ledger:
                 failure,
                 revision.verified,
                 revision.attempts,
-                time.time(),
+                self._clock(),
+                json.dumps(revision.leaving),
+                None if revision.stand_in is None else json.dumps(asdict(revision.stand_in)),
             ),
         )
-        if revision.stage is Stage.SUPERSEDED:
+        if revision.stage is Stage.SUPERSEDED or not reported:
             return False
         body = report(revision, self._device_id).render()
         path = status_path(revision.deployment_id)
@@ -120,7 +191,8 @@ def _failure(plain: list[str] | None) -> Failure | None:
 
 
 def _revision(*row: Any) -> Revision:
-    deployment_id, digest, stage, adopted, name, components, error, verified, attempts = row
+    deployment_id, digest, stage, adopted, name, components, error, verified, attempts, *rest = row
+    leaving, stand_in, changed = rest
     return Revision(
         deployment_id=deployment_id,
         digest=digest,
@@ -132,6 +204,9 @@ def _revision(*row: Any) -> Revision:
             for each in json.loads(components)
         ),
         failure=_failure(None if error is None else json.loads(error)),
-        verified=bool(verified),
+        verified=verified,
         attempts=attempts,
+        leaving=tuple(json.loads(leaving)),
+        stand_in=None if stand_in is None else StandIn(**json.loads(stand_in)),
+        changed=changed,
     )

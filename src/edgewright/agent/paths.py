@@ -3,6 +3,7 @@
     state.db                          accepted snapshot, revisions, outbox, events (store.py)
     objects/sha256/<hex>              deployment documents by digest (objects.py)
     projects/<deployment>/<hex>/<component>/   what runtimes materialise
+    projects/<deployment>/<hex>/.snapshots/<component>/   its volumes, while another revision takes its place
     runtime/, owner                   what runtimes remember; the name that tells our containers from others'
     identity/current/                 svid.pem, key.pem (0600), anchors.pem, trust-bundle.json, server.json
     watch.lock, round.lock            held by the one watch and the one round
@@ -83,6 +84,14 @@ class Paths:
     def component(self, deployment_id: str, digest: str, name: str) -> str:
         """Where one component of one revision is materialised."""
         return os.path.join(self.revision(deployment_id, digest), segment(name))
+
+    def snapshots(self, deployment_id: str, digest: str) -> str:
+        """Where the volumes of one revision are copied to while another takes its place."""
+        return os.path.join(self.revision(deployment_id, digest), ".snapshots")
+
+    def snapshot(self, deployment_id: str, digest: str, name: str) -> str:
+        """Where the volumes of one component are copied to."""
+        return os.path.join(self.snapshots(deployment_id, digest), segment(name))
 
     def make(self) -> None:
         """Make the state directory, readable by its owner alone, if it is not there."""

@@ -4,16 +4,28 @@ Three things are compared: what the accepted manifest wants, what is remembered,
 A state already reached needs nothing (spec: DS-18).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from edgewright.agent.backoff import pause
 from edgewright.agent.desired import NOT_AT_HAND, REFUSALS, Desired
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage
+from edgewright.agent.revisions import (
+    BEGUN,
+    GIVEN_UP,
+    WAITING,
+    Failure,
+    Progress,
+    Revision,
+    Stage,
+    last_good,
+)
 from edgewright.agent.runtimes import Health, ObservedComponent
 from edgewright.protocol.status import State
 
 Observed = Mapping[tuple[str, str], ObservedComponent]
 """(deployment id, component name) to what was found running."""
+CALM_SECONDS = 600.0
+"""What ran so long after a repair is well again: the next repair is the first one. More than any pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +33,57 @@ class Install:
     """Bring a revision up; what runs of another revision of the deployment gives way to it.
 
     `dropped` are components of other revisions that this one does not have, last one first; they are
-    removed when the new revision runs, not before: it may still fail.
+    removed when the new revision runs, not before: it may still fail. `good` is the revision that runs
+    until then, None on a first install; with `may_fall_back` it comes back when this one fails.
     """
 
     desired: Desired
     revision: Revision
     dropped: tuple[str, ...] = ()
+    good: Desired | None = None
+    may_fall_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Put back those components (`broken`) of an installed revision that do not run as they should."""
+    """Put back those components (`broken`) of a good revision that do not run as they should.
+
+    `dropped` are components of the deployment that it does not have; they go when it runs. `tries` is the
+    number of repairs in a row, this one included.
+    """
 
     desired: Desired
     revision: Revision
     broken: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Let the last good revision run in place of one that failed, or see to it that it still does.
+
+    `names` are the components of the good one to bring up, `dropped` those that only the failed one has.
+    """
+
+    desired: Desired
+    revision: Revision
+    good: Desired
+    good_revision: Revision
+    names: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Leave components that stop again and again alone until `seconds` have passed."""
+
+    desired: Desired
+    revision: Revision
+    names: tuple[str, ...]
+    tries: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +115,36 @@ class Wait:
     reason: str
 
 
-Action = Install | Repair | Remove | Refuse | Wait
+Action = Install | Repair | RollBack | Hold | Remove | Refuse | Wait
 
 
-def plan(
-    desired: Sequence[Desired],
-    revisions: Sequence[Revision],
-    observed: Observed | None,
-    *,
-    version: int,
-    retry_failed: bool = False,
-) -> list[Action]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a plan starts from, besides what is wanted.
+
+    `revisions` are those remembered, `observed` what was found running, None when the engine could not be
+    asked: then nothing counts as broken or left over. `kept` are those remembered
+    that can be read and are not wanted now. `now` is unix seconds; `automatic` says whether what failed
+    is rolled back.
+    """
+
+    revisions: Sequence[Revision]
+    observed: Observed | None
+    kept: Mapping[tuple[str, str], Desired]
+    now: float
+    automatic: bool = True
+
+
+def plan(desired: Sequence[Desired], found: Found, *, version: int) -> list[Action]:
     """Return the actions in their order: removals, then the manifest's order.
 
-    `revisions` knows every wanted one (`desired.take_up`); `version` is that of the accepted manifest.
-    `observed` is None when the engine could not be asked: then nothing counts as broken or left over.
-    `retry_failed` gives revisions that failed another try.
+    `found.revisions` knows every wanted one (`desired.take_up`); `version` is that of the accepted manifest.
     """
     wanted = {each.deployment_id for each in desired}
-    known = {revision.key: revision for revision in revisions}
-    actions: list[Action] = list(_removals(wanted, revisions, observed or {}, version))
+    known = {revision.key: revision for revision in found.revisions}
+    actions: list[Action] = list(_removals(wanted, found.revisions, found.observed or {}, version))
     for each in desired:
-        action = _next(each, known[each.key], revisions, observed, retry_failed)
-        if action is not None:
-            actions.append(action)
+        actions.extend(_Deployment(each, known[each.key], found).actions())
     return actions
 
 
@@ -133,44 +187,124 @@ def _removal(deployment_id: str, revisions: Sequence[Revision], observed: Observ
 
 def _all_names(deployment_id: str, revisions: Sequence[Revision], observed: Observed) -> tuple[str, ...]:
     """Return every component name the deployment is known to have had here, last one first."""
-    remembered = [progress.name for each in revisions for progress in each.components]
+    remembered = [
+        name for each in revisions for name in (*(part.name for part in each.components), *each.leaving)
+    ]
     found = [name for owner, name in observed if owner == deployment_id]
     return tuple(reversed(dict.fromkeys(remembered + found)))
 
 
-def _next(
-    desired: Desired,
-    revision: Revision,
-    revisions: Sequence[Revision],
-    observed: Observed | None,
-    retry_failed: bool,
-) -> Action | None:
-    """Return what is to be done next about one wanted deployment, None when it is as it should be."""
-    if desired.refusal is not None and (not revision.verified or desired.document is None):
-        return _refuse(desired, revision, desired.refusal)
-    broken = _broken(desired, observed)
-    if revision.stage is Stage.INSTALLED or (revision.stage is Stage.FAILED and revision.verified):
-        if revision.stage is Stage.FAILED and observed is not None:
-            broken = broken or desired.component_names
-        return Repair(desired, revision, broken) if broken else None
-    if revision.stage is Stage.FAILED and not retry_failed and not _was_refused(revision):
-        return None
-    others = [each for each in revisions if each.deployment_id == desired.deployment_id]
-    names = _all_names(desired.deployment_id, others, observed or {})
-    return Install(desired, revision, tuple(name for name in names if name not in desired.component_names))
+class _Deployment:
+    """One wanted deployment: its wanted revision, and the last good one where that is another."""
 
+    def __init__(self, desired: Desired, revision: Revision, found: Found) -> None:
+        self._desired = desired
+        self._revision = revision
+        self._found = found
+        self._siblings = [each for each in found.revisions if each.deployment_id == desired.deployment_id]
+        last = last_good(self._siblings)
+        self._is_last_good = last is not None and last.key == revision.key
+        self._good = None if self._is_last_good else last
+        self._good_desired = None if self._good is None else found.kept.get(self._good.key)
 
-def _refuse(desired: Desired, revision: Revision, failure: Failure) -> Action | None:
-    if failure.code == NOT_AT_HAND:
-        return Wait(desired, failure.message)
-    if revision.stage is Stage.FAILED and revision.failure == failure:
-        return None
-    return Refuse(desired, revision, failure)
+    def actions(self) -> Iterator[Action]:
+        """Yield what is to be done about it; nothing when it is as it should be."""
+        desired, revision = self._desired, self._revision
+        refusal = desired.refusal
+        if refusal is not None and (not self._is_last_good or desired.document is None):
+            if refusal.code == NOT_AT_HAND:
+                yield from self._keep_up()
+                yield Wait(desired, refusal.message)
+            elif revision.stage not in GIVEN_UP or revision.failure != refusal:
+                yield Refuse(desired, revision, refusal)
+            else:
+                yield from self._fall_back()
+        elif self._is_last_good and revision.stage not in WAITING:
+            yield from self._repair(desired, revision)
+        elif revision.stage in GIVEN_UP and not _was_refused(revision):
+            yield from self._fall_back()
+        else:
+            yield from self._keep_up()
+            yield self._install()
+
+    def _install(self) -> Install:
+        good = self._good
+        return Install(
+            self._desired,
+            self._revision,
+            self._others(self._desired),
+            self._good_desired,
+            self._good_desired is not None
+            and (self._found.automatic or (good is not None and good.stage is not Stage.SUPERSEDED)),
+        )
+
+    def _keep_up(self) -> Iterator[Action]:
+        """Yield what the last good revision needs while the wanted one has not begun, maybe for months."""
+        good, desired = self._good, self._good_desired
+        if good is None or desired is None or self._revision.stage not in WAITING:
+            return
+        if good.stage is not Stage.SUPERSEDED or self._found.automatic:
+            yield from self._repair(desired, good)
+
+    def _repair(self, desired: Desired, revision: Revision) -> Iterator[Action]:
+        """Yield how to put back what does not run of a good revision."""
+        broken = _broken(desired, self._found.observed)
+        if not broken and revision.stage is not Stage.INSTALLED and self._found.observed is not None:
+            broken = desired.component_names  # whether they are up is to be verified
+        strays = self._others(desired, remembered=revision.stage is not Stage.INSTALLED)
+        dropped = tuple(dict.fromkeys((*strays, *revision.leaving)))
+        if not broken and not dropped:
+            return
+        tries = _tries(revision, self._found.now)
+        seconds = _seconds_left(revision, tries, self._found.now)
+        if seconds > 0 and _broken(desired, self._found.observed):
+            yield Hold(desired, revision, broken, tries, seconds)
+        else:
+            yield Repair(desired, revision, broken, dropped, tries + 1)
+
+    def _fall_back(self) -> Iterator[Action]:
+        """Yield how the last good revision comes back, or stays, in place of one that failed."""
+        revision, good, desired = self._revision, self._good, self._good_desired
+        if good is None or (good.stage is Stage.SUPERSEDED and not self._found.automatic):
+            return
+        if desired is None:
+            yield Wait(self._desired, f"the document of revision {good.digest} to go back to is lost")
+            return
+        whole = good.stage is not Stage.INSTALLED
+        names = desired.component_names if whole else _broken(desired, self._found.observed)
+        dropped = self._others(desired, remembered=whole)
+        if revision.stage is Stage.ROLLED_BACK and not names and not dropped:
+            return
+        tries = 0 if revision.stage is Stage.FAILED else _tries(revision, self._found.now)
+        seconds = _seconds_left(revision, tries, self._found.now)
+        if seconds > 0 and names:
+            yield Hold(self._desired, revision, names, tries, seconds)
+        else:
+            yield RollBack(self._desired, revision, desired, good, names, dropped, tries + 1)
+
+    def _others(self, desired: Desired, *, remembered: bool = True) -> tuple[str, ...]:
+        """Return the components of the deployment that `desired` does not have, last one first."""
+        siblings = self._siblings if remembered else []
+        names = _all_names(desired.deployment_id, siblings, self._found.observed or {})
+        return tuple(name for name in names if name not in desired.component_names)
 
 
 def _was_refused(revision: Revision) -> bool:
     """Whether it failed for a reason that is decided anew in every round, and is gone now."""
     return revision.failure is not None and revision.failure.code in REFUSALS
+
+
+def _tries(revision: Revision, now: float) -> int:
+    """Return how many repairs in a row there were; what ran calmly since the last one starts anew."""
+    calm = revision.stage in {Stage.INSTALLED, Stage.ROLLED_BACK} and now - revision.changed >= CALM_SECONDS
+    return 0 if calm else revision.attempts
+
+
+def _seconds_left(revision: Revision, tries: int, now: float) -> float:
+    """Return how long to wait before the next repair; a clock that was set back makes nobody wait."""
+    if not tries or now < revision.changed or revision.stage in BEGUN:
+        return 0.0
+    return max(0.0, revision.changed + pause(tries, 1.0) - now)
 
 
 def _broken(desired: Desired, observed: Observed | None) -> tuple[str, ...]:

@@ -1,23 +1,10 @@
 """A revision of a deployment on this device: the stage it is in, and which stage may follow which.
 
-| stage      | wire word  | killed here, the next round …                                     |
-|------------|------------|-------------------------------------------------------------------|
-| accepted   | pending    | starts with it                                                    |
-| fetching   | pending    | fetches again; what was complete is kept                          |
-| ready      | pending    | makes sure that all it needs is on the device, and applies it     |
-| applying   | installing | the same; what runs already is left as it is                      |
-| verifying  | installing | the same                                                          |
-| installed  | installed  | observes, and repairs what does not run                           |
-| failed     | failed     | leaves it alone; one that was installed before is repaired        |
-| superseded | installed  | (another revision of the deployment has begun; kept, not reported)|
-| removing   | removing   | removes the rest                                                  |
-| removed    | removed    | (reported and forgotten in one step, never found on disk)         |
-
-Every stage may be left for `removing`, because the desired state may change at any time.
+`STAGES` is the one table of all stages: the code, the tests and docs/reference/stages.md read it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Self
 
@@ -35,40 +22,92 @@ class Stage(StrEnum):
     VERIFYING = "verifying"
     INSTALLED = "installed"
     FAILED = "failed"
+    ROLLING_BACK = "rolling-back"
+    ROLLED_BACK = "rolled-back"
     SUPERSEDED = "superseded"
     REMOVING = "removing"
     REMOVED = "removed"
 
 
+@dataclass(frozen=True, slots=True)
+class StageFacts:
+    """What is true of a revision in one stage.
+
+    `word` is reported (spec: ST-8), `follows` are the stages that may come next; a stage may also be
+    recorded again. `after_kill` completes the sentence "killed here, the next round …".
+    """
+
+    word: State
+    follows: frozenset[Stage]
+    after_kill: str
+
+
 S = Stage
-FOLLOWS: Final[Mapping[Stage, frozenset[Stage]]] = {
-    S.ACCEPTED: frozenset({S.FETCHING, S.FAILED, S.SUPERSEDED, S.REMOVING}),
-    S.FETCHING: frozenset({S.READY, S.FAILED, S.SUPERSEDED, S.REMOVING}),
-    S.READY: frozenset({S.FETCHING, S.APPLYING, S.FAILED, S.SUPERSEDED, S.REMOVING}),
-    S.APPLYING: frozenset({S.FETCHING, S.VERIFYING, S.INSTALLED, S.FAILED, S.SUPERSEDED, S.REMOVING}),
-    S.VERIFYING: frozenset({S.FETCHING, S.APPLYING, S.INSTALLED, S.FAILED, S.SUPERSEDED, S.REMOVING}),
-    S.INSTALLED: frozenset({S.APPLYING, S.FAILED, S.SUPERSEDED, S.REMOVING}),
-    S.FAILED: frozenset({S.FETCHING, S.APPLYING, S.SUPERSEDED, S.REMOVING}),
-    S.SUPERSEDED: frozenset({S.ACCEPTED, S.REMOVING}),
-    S.REMOVING: frozenset({S.ACCEPTED, S.REMOVED}),
-    S.REMOVED: frozenset(),
+_OUT: Final = frozenset({S.SUPERSEDED, S.REMOVING})
+"""The manifest may change at any time: every revision can give way to another, or be removed."""
+
+STAGES: Final[Mapping[Stage, StageFacts]] = {
+    S.ACCEPTED: StageFacts(State.PENDING, _OUT | {S.FETCHING, S.FAILED}, "starts with it"),
+    S.FETCHING: StageFacts(
+        State.PENDING, _OUT | {S.READY, S.FAILED}, "fetches again; what was complete is kept"
+    ),
+    S.READY: StageFacts(
+        State.PENDING,
+        _OUT | {S.FETCHING, S.APPLYING, S.FAILED},
+        "makes sure that all it needs is on the device, and applies it",
+    ),
+    S.APPLYING: StageFacts(
+        State.INSTALLING,
+        _OUT | {S.VERIFYING, S.INSTALLED, S.FAILED},
+        "applies it again; what runs already is left as it is",
+    ),
+    S.VERIFYING: StageFacts(
+        State.INSTALLING,
+        _OUT | {S.APPLYING, S.INSTALLED, S.FAILED},
+        "applies it again; what runs already is left as it is",
+    ),
+    S.INSTALLED: StageFacts(
+        State.INSTALLED,
+        _OUT | {S.APPLYING, S.FAILED},
+        "repairs what does not run, and removes what the revision no longer has",
+    ),
+    S.FAILED: StageFacts(
+        State.FAILED,
+        _OUT | {S.ACCEPTED, S.FETCHING, S.APPLYING, S.ROLLING_BACK},
+        "brings back the last good revision; without one it leaves everything as it is",
+    ),
+    S.ROLLING_BACK: StageFacts(
+        State.FAILED,
+        _OUT | {S.ACCEPTED, S.FETCHING, S.FAILED, S.ROLLED_BACK},
+        "applies the last good revision again from what is on the device",
+    ),
+    S.ROLLED_BACK: StageFacts(
+        State.FAILED,
+        _OUT | {S.ACCEPTED, S.FETCHING, S.FAILED, S.ROLLING_BACK},
+        "leaves it alone, and repairs the revision that runs in its place",
+    ),
+    S.SUPERSEDED: StageFacts(
+        State.INSTALLED,
+        frozenset({S.ACCEPTED, S.APPLYING, S.INSTALLED, S.REMOVING}),
+        "leaves it alone; it is kept to fall back to, and not reported",
+    ),
+    S.REMOVING: StageFacts(
+        State.REMOVING, frozenset({S.ACCEPTED, S.SUPERSEDED, S.REMOVED}), "removes the rest"
+    ),
+    S.REMOVED: StageFacts(
+        State.REMOVED, frozenset(), "knows nothing of it: it is reported and forgotten in one step"
+    ),
 }
-"""Which stage may follow which; every stage may also be recorded again."""
-WORDS: Final[Mapping[Stage, State]] = {
-    S.ACCEPTED: State.PENDING,
-    S.FETCHING: State.PENDING,
-    S.READY: State.PENDING,
-    S.APPLYING: State.INSTALLING,
-    S.VERIFYING: State.INSTALLING,
-    S.INSTALLED: State.INSTALLED,
-    S.FAILED: State.FAILED,
-    S.SUPERSEDED: State.INSTALLED,
-    S.REMOVING: State.REMOVING,
-    S.REMOVED: State.REMOVED,
-}
+FOLLOWS: Final = {stage: facts.follows for stage, facts in STAGES.items()}
+WORDS: Final = {stage: facts.word for stage, facts in STAGES.items()}
+
 WAITING: Final = frozenset({S.ACCEPTED, S.FETCHING, S.READY})
 """Stages before anything that runs is touched."""
-HELD: Final = frozenset({S.APPLYING, S.VERIFYING, S.INSTALLED, S.FAILED})
+BEGUN: Final = frozenset({S.APPLYING, S.VERIFYING})
+"""Stages in which what runs is being changed."""
+GIVEN_UP: Final = frozenset({S.FAILED, S.ROLLING_BACK, S.ROLLED_BACK})
+"""Stages of a revision that is not tried again by itself."""
+HELD: Final = BEGUN | GIVEN_UP | {S.INSTALLED}
 """Stages of a revision that this device has begun to apply (spec: ST-21)."""
 
 
@@ -95,12 +134,29 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """The revision that runs in place of one that failed.
+
+    `versions` tells in words what it is; `untouched` says that it never stopped, `trouble` why it does not
+    run yet, or does no more.
+    """
+
+    digest: str
+    versions: str
+    untouched: bool = False
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """One revision of one deployment, as it is remembered.
 
     `digest` is that of its document, `adopted` the manifest version to report (spec: ST-21), `name` the
-    document's `metadata.name`, `components` all of its components in order. `verified` says that it once
-    came up whole; `attempts` counts tries in a row that did not get it further.
+    document's `metadata.name`, `components` all of its components in order. `verified` is 0 until it once
+    came up whole; of two revisions that did, the one with the greater number did so later. `attempts` counts
+    tries in a row that did not get it further, `changed` is when it was written last (unix seconds).
+    `leaving` are components of the deployment that it does not have and that go once it runs, `stand_in` is
+    what runs in its place.
     """
 
     deployment_id: str
@@ -110,8 +166,11 @@ class Revision:
     name: str
     components: tuple[Progress, ...]
     failure: Failure | None = None
-    verified: bool = False
+    verified: int = 0
     attempts: int = 0
+    leaving: tuple[str, ...] = ()
+    stand_in: StandIn | None = None
+    changed: float = field(default=0.0, compare=False)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -122,10 +181,24 @@ class Revision:
         """Return it in `stage` without a failure, all components in `state` (default: the stage's word)."""
         word = state or WORDS[stage]
         components = tuple(Progress(name=each.name, state=word) for each in self.components)
-        return replace(self, stage=stage, components=components, failure=None)
+        return replace(self, stage=stage, components=components, failure=None, stand_in=None)
 
     def with_component(self, name: str, state: State, failure: Failure | None = None) -> Self:
         """Return it with one component in another state."""
         changed = Progress(name=name, state=state, failure=failure)
         components = tuple(changed if each.name == name else each for each in self.components)
         return replace(self, components=components)
+
+    def behind(self, stand_in: StandIn) -> Self:
+        """Return it with `stand_in` in its place: of its own components none runs any more (spec: ST-8)."""
+        components = tuple(
+            each if each.state is State.FAILED else Progress(name=each.name, state=State.PENDING)
+            for each in self.components
+        )
+        return replace(self, components=components, stand_in=stand_in)
+
+
+def last_good(revisions: Sequence[Revision]) -> Revision | None:
+    """Return the revision of one deployment that came up whole last, None when none ever did."""
+    good = [each for each in revisions if each.verified]
+    return max(good, key=lambda each: each.verified, default=None)

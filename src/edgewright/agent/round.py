@@ -1,6 +1,6 @@
 """The round: one pass from what is on disk to what shall run, and then it ends.
 
-    introduce → accept → desired → observe → plan → fetch, apply, verify → sweep
+    introduce → accept → desired → observe → plan → fetch, apply, verify → roll back what failed → tidy
 
 It is crash-only. Everything is read from disk, the runtime is observed afresh, each step that matters is one
 durable write, and being killed anywhere is a normal event: the next round goes on from there.
@@ -13,9 +13,9 @@ the identity cannot be used, 75 another round is at work.
 
 import argparse
 import os
-import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from edgewright.agent import log
 from edgewright.agent.accept import accept, fetch_documents
 from edgewright.agent.answers import pause_after
-from edgewright.agent.apply import Tools, carry_out
-from edgewright.agent.backoff import jitter, pause
+from edgewright.agent.backoff import jitter
+from edgewright.agent.bring_about import ENGINE_SECONDS, Wanted, bring_about
 from edgewright.agent.capabilities import describe, read_machine
-from edgewright.agent.desired import Desired, Host, load_desired, overtaken, take_up
+from edgewright.agent.desired import Host, load_desired
 from edgewright.agent.engines import find_runtimes, profiles_at_hand
 from edgewright.agent.failpoints import hit
 from edgewright.agent.ledger import Ledger
@@ -34,23 +34,25 @@ from edgewright.agent.locks import AlreadyRunningError, lock
 from edgewright.agent.objects import Objects
 from edgewright.agent.outbox import CAPABILITIES, Outbox
 from edgewright.agent.paths import Paths
-from edgewright.agent.plan import Observed, plan
-from edgewright.agent.revisions import Revision, Stage
-from edgewright.agent.runtimes import EngineError, ObservedComponent, Runtime
+from edgewright.agent.retention import sweep
+from edgewright.agent.runtimes import Runtime
 from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
 from edgewright.agent.store import Store
+from edgewright.agent.tools import Tools
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.manifest import StateManifest
 from edgewright.protocol.media_types import capabilities_path
 
 BUSY = 75
-ENGINE_SECONDS = 60.0  # how often to look again for an engine that is not there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """Everything a round works with. `notify` is called whenever there is something to post."""
+    """Everything a round works with.
+
+    `notify` is called whenever there is something to post, `clock` tells unix seconds.
+    """
 
     paths: Paths
     settings: Settings
@@ -58,6 +60,7 @@ class Device:
     session: Session
     runtimes: Mapping[str, Runtime]
     notify: Callable[[], None]
+    clock: Callable[[], float] = time.time
 
     @property
     def device_id(self) -> str:
@@ -69,7 +72,7 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     """Do one round; return in how many seconds another is needed, None when nothing is left to try."""
     store, objects = device.store, Objects(device.paths.objects)
     outbox = Outbox(store)
-    ledger = Ledger(store, outbox, device_id=device.device_id, notify=device.notify)
+    ledger = Ledger(store, outbox, device_id=device.device_id, notify=device.notify, clock=device.clock)
     hit("round.begun")
     host = introduce(device, outbox)
     hit("round.introduced")
@@ -78,22 +81,21 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     manifest = accepted_manifest(store)
     if manifest is not None:
         delays.append(complete(device, objects, manifest))
-        desired = load_desired(manifest, objects, host)
-        remember_wanted(desired, ledger)
-        observed, delay = observe(device.runtimes)
-        delays.append(delay)
-
-        version = manifest.manifest_version
         tools = Tools(
             runtimes=device.runtimes,
             ledger=ledger,
             paths=device.paths,
             telemetry=device.settings.telemetry_environment,
+            keep=device.settings.rollback.keep,
         )
-        for action in plan(desired, ledger.revisions(), observed, version=version, retry_failed=retry_failed):
-            tries = carry_out(action, tools)
-            delays.append(pause(tries, jitter()) if tries else None)
-    sweep(device.paths, objects, store, manifest, ledger.revisions())
+        wanted = Wanted(
+            version=manifest.manifest_version,
+            desired=load_desired(manifest, objects, host),
+            automatic=device.settings.rollback.automatic,
+        )
+        delays += bring_about(wanted, tools, objects, host, clock=device.clock, retry_all=retry_failed)
+        if store.received() is None:  # else what was fetched for it so far need not come again
+            sweep(device.paths, objects, [each.digest for each in manifest.deployments], ledger.revisions())
     hit("round.done")
     if not profiles_at_hand(device.runtimes):
         delays.append(ENGINE_SECONDS)
@@ -139,48 +141,6 @@ def complete(device: Device, objects: Objects, manifest: StateManifest) -> float
         log.warning(f"a document of the accepted manifest is lost and cannot be fetched: {error}")
         return pause_after(error, 1, jitter())
     return None
-
-
-def remember_wanted(desired: Sequence[Desired], ledger: Ledger) -> None:
-    """Let the ledger know every wanted revision, and forget those overtaken before they were begun."""
-    for revision in overtaken(desired, ledger.revisions()):
-        if revision.verified:
-            ledger.record(revision.at(Stage.SUPERSEDED))
-        else:
-            ledger.drop(revision)
-    ledger.record(*take_up(desired, ledger.revisions()))
-
-
-def observe(runtimes: Mapping[str, Runtime]) -> tuple[Observed | None, float | None]:
-    """Return what runs, and when to look again; (None, seconds) when an engine does not answer."""
-    found: dict[tuple[str, str], ObservedComponent] = {}
-    try:
-        for runtime in runtimes.values():
-            found.update(runtime.observe())
-    except EngineError as error:
-        log.warning(str(error))
-        return None, ENGINE_SECONDS
-    return found, None
-
-
-def sweep(
-    paths: Paths,
-    objects: Objects,
-    store: Store,
-    manifest: StateManifest | None,
-    revisions: Sequence[Revision],
-) -> None:
-    """Delete documents and projects that nothing refers to any more, killed rounds' leftovers included."""
-    if store.received() is not None or manifest is None:
-        return  # what was fetched for it so far need not come again
-    listed = [each.digest for each in manifest.deployments]
-    objects.keep([*listed, *(revision.digest for revision in revisions)])
-    kept = {paths.deployment(revision.deployment_id) for revision in revisions}
-    with suppress(FileNotFoundError):
-        for name in os.listdir(paths.projects):
-            directory = os.path.join(paths.projects, name)
-            if directory not in kept:
-                shutil.rmtree(directory, ignore_errors=True)
 
 
 def main(arguments: Sequence[str], runtimes: Mapping[str, Runtime] | None = None) -> int:

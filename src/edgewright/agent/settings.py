@@ -69,6 +69,13 @@ class CapabilitySettings(_Part, frozen=True, kw_only=True):
     reserved: Reserved = Reserved()
 
 
+class Rollback(_Part, frozen=True, kw_only=True):
+    """What becomes of an update that fails; `keep` good revisions besides the running one stay here."""
+
+    automatic: bool = True
+    keep: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
+
+
 class Settings(_Part, frozen=True, kw_only=True):
     """The whole file. `device_id` overrides the one of the enrolment, `registries` names a file."""
 
@@ -76,6 +83,7 @@ class Settings(_Part, frozen=True, kw_only=True):
     poll: Poll = Poll()
     engine: Engine = Engine()
     registries: Text | None = None
+    rollback: Rollback = Rollback()
     telemetry: Telemetry = Telemetry()
     capabilities: CapabilitySettings = CapabilitySettings()
 

@@ -17,7 +17,7 @@ import time
 
 from edgewright.protocol.errors import EdgewrightError
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE manifests (
@@ -32,6 +32,7 @@ CREATE TABLE revisions (
     deployment_id TEXT NOT NULL, digest TEXT NOT NULL,
     stage TEXT NOT NULL, adopted TEXT NOT NULL, name TEXT NOT NULL, components TEXT NOT NULL,
     error TEXT, verified INTEGER NOT NULL, attempts INTEGER NOT NULL, changed REAL NOT NULL,
+    leaving TEXT NOT NULL DEFAULT '[]', stand_in TEXT,
     PRIMARY KEY (deployment_id, digest)
 );
 CREATE TABLE reports (
@@ -47,6 +48,12 @@ CREATE TABLE events (
     at REAL NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL
 );
 """
+_UPGRADES = {
+    1: (
+        "ALTER TABLE revisions ADD COLUMN leaving TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE revisions ADD COLUMN stand_in TEXT",
+    )
+}
 _KEPT_EVENTS = 500
 _KEPT_REFUSALS = 64
 _BUSY_SECONDS = 15.0
@@ -292,11 +299,22 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         )
     if version == 0:
         _create(connection)
+    elif version < _VERSION:
+        _upgrade(connection)
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         error = sqlite3.DatabaseError(found)
         error.sqlite_errorcode = 11
         raise error
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    with _Transaction(connection):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for number in range(version, _VERSION):
+            for statement in _UPGRADES[number]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright.agent.desired import NOT_AT_HAND, Desired
-from edgewright.agent.plan import Install, Refuse, Remove, Repair, Wait, plan
+from edgewright.agent.plan import Found, Install, Refuse, Remove, Repair, Wait, plan
 from edgewright.agent.revisions import Failure, Progress, Revision, Stage
 from edgewright.agent.runtimes import Health, ObservedComponent
 from edgewright.protocol.deployment import ApplicationDeployment
@@ -57,7 +57,7 @@ def revision(stage, digest=A, components=("web",), deployment_id=ID, **other):
         adopted=3,
         name="app",
         components=tuple(Progress(name=name, state=State.PENDING) for name in components),
-        verified=stage is Stage.INSTALLED,
+        verified=int(stage is Stage.INSTALLED),
     )
     return replace(made, **other)
 
@@ -71,6 +71,16 @@ def observed(digest=A, health=Health.RUNNING, components=("web",), deployment_id
     }
 
 
+def found(known, running, *, kept=(), now=0.0, automatic=True):
+    return Found(
+        revisions=known,
+        observed=running,
+        kept={each.key: each for each in kept},
+        now=now,
+        automatic=automatic,
+    )
+
+
 WANTED = desired()
 INSTALLED = revision(Stage.INSTALLED)
 FAILED = revision(Stage.FAILED, failure=FAILURE)
@@ -78,7 +88,7 @@ FAILED = revision(Stage.FAILED, failure=FAILURE)
 
 @pytest.mark.requirement("DS-18")
 @pytest.mark.parametrize(
-    ("wanted", "known", "found", "actions"),
+    ("wanted", "known", "running", "actions"),
     [
         pytest.param([], [], {}, [], id="nothing wanted, nothing there"),
         pytest.param([WANTED], [INSTALLED], observed(), [], id="a state reached needs nothing"),
@@ -175,18 +185,14 @@ FAILED = revision(Stage.FAILED, failure=FAILURE)
         ),
     ],
 )
-def test_plan(wanted, known, found, actions):
-    assert plan(wanted, known, found, version=7) == actions
-
-
-def test_a_person_can_have_what_failed_tried_again():
-    assert plan([WANTED], [FAILED], {}, version=7, retry_failed=True) == [Install(WANTED, FAILED)]
+def test_plan(wanted, known, running, actions):
+    assert plan(wanted, found(known, running), version=7) == actions
 
 
 @pytest.mark.requirement("OP-19", "ST-21")
 def test_a_removal_reports_the_version_that_dropped_it_and_goes_backwards():
     known = revision(Stage.INSTALLED, components=("db", "web"))
-    (action,) = plan([], [known], observed(components=("db", "web", "stray")), version=9)
+    (action,) = plan([], found([known], observed(components=("db", "web", "stray"))), version=9)
     assert isinstance(action, Remove)
     assert action.revision.adopted == 9
     assert action.names == ("stray", "web", "db")
@@ -195,13 +201,13 @@ def test_a_removal_reports_the_version_that_dropped_it_and_goes_backwards():
 
 def test_a_removal_begun_keeps_the_version_it_was_begun_with():
     known = revision(Stage.REMOVING, failure=FAILURE)
-    (action,) = plan([], [known], {}, version=9)
+    (action,) = plan([], found([known], {}), version=9)
     assert isinstance(action, Remove)
     assert action.revision == replace(known, failure=None)
 
 
 def test_what_runs_and_nobody_remembers_is_removed():
-    (action,) = plan([], [], observed(deployment_id=OTHER), version=9)
+    (action,) = plan([], found([], observed(deployment_id=OTHER)), version=9)
     assert isinstance(action, Remove)
     assert action.revision.deployment_id == OTHER
     assert action.names == ("web",)
@@ -214,7 +220,7 @@ def test_removals_come_first_then_the_order_of_the_manifest():
         revision(Stage.ACCEPTED),
         revision(Stage.INSTALLED, deployment_id="33333333-3333-4333-8333-333333333333"),
     ]
-    actions = plan(wanted, known, {}, version=7)
+    actions = plan(wanted, found(known, {}), version=7)
     assert [type(action) for action in actions] == [Remove, Install, Install]
     assert [action.desired.deployment_id for action in actions[1:]] == [ID, OTHER]
 
@@ -226,7 +232,7 @@ healths = st.none() | st.sampled_from(list(Health))
 @pytest.mark.requirement("DS-18", "DS-19")
 @given(st.lists(st.tuples(st.booleans(), stages, healths), max_size=5))
 def test_only_what_the_manifest_leaves_out_is_removed_and_all_of_that(cases):
-    wanted, known, found, gone = [], [], {}, set()
+    wanted, known, running, gone = [], [], {}, set()
     for number, (is_wanted, stage, health) in enumerate(cases):
         deployment_id = f"{number:08d}-1111-4111-8111-111111111111"
         known.append(revision(stage, deployment_id=deployment_id))
@@ -235,8 +241,8 @@ def test_only_what_the_manifest_leaves_out_is_removed_and_all_of_that(cases):
         else:
             gone.add(deployment_id)
         if health is not None:
-            found |= observed(health=health, deployment_id=deployment_id)
-    actions = plan(wanted, known, found, version=7)
+            running |= observed(health=health, deployment_id=deployment_id)
+    actions = plan(wanted, found(known, running), version=7)
     removed = [action.revision.deployment_id for action in actions if isinstance(action, Remove)]
     assert sorted(removed) == sorted(gone)
     touched = [action.desired.deployment_id for action in actions if not isinstance(action, Remove)]

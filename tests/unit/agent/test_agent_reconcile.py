@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from edgewright.agent import round as agent_round
+from edgewright.agent import bring_about
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
@@ -64,6 +64,7 @@ class Bench:
         self.runtime = FakeRuntime()
         self.version = 0
         self.told = 0
+        self.now = 1_700_000_000.0
 
     def receive(self, *documents: bytes, version: int | None = None) -> int:
         """Let the watch receive a manifest of `documents`, which the server then serves."""
@@ -101,6 +102,7 @@ class Bench:
                 session=self.session,
                 runtimes={"compose": self.runtime},
                 notify=self._notify,
+                clock=lambda: self.now,
             )
             return reconcile(device, retry_failed=retry_failed)
         finally:
@@ -168,7 +170,7 @@ def test_documents_that_cannot_be_had_leave_everything_as_it_was(bench):
 
 
 def test_another_round_is_asked_for_later_each_time_nothing_can_be_fetched(bench, monkeypatch):
-    monkeypatch.setattr(agent_round, "jitter", lambda: 1.0)
+    monkeypatch.setattr(bring_about, "jitter", lambda: 1.0)
     bench.runtime.unfetchable = {"web"}
     bench.receive(deployment_yaml(ID))
     assert [bench.round() for _ in range(4)] == [2.0, 4.0, 8.0, 16.0]
@@ -239,6 +241,7 @@ def test_a_repair_that_fails_is_reported_and_tried_again(bench):
     assert bench.round() is not None
     assert bench.last()["status"]["state"] == "failed"
     bench.runtime.refused = set()
+    bench.now += 300
     assert bench.round() is None
     assert bench.last()["status"]["state"] == "installed"
 
@@ -268,6 +271,8 @@ def test_documents_and_projects_nobody_refers_to_are_deleted(bench, tmp_path):
     bench.round()
     bench.receive(deployment_yaml(ID, components=["new"]))
     bench.round()
+    bench.receive(deployment_yaml(ID, components=["newer"]))
+    bench.round(settings=Settings.parse(b"rollback: {keep: 0}", source="agent.yaml"))
     kept = [each.name for each in (tmp_path / "state" / "objects" / "sha256").iterdir()]
     assert kept == [bench.revisions()[0].digest.removeprefix("sha256:")]
     assert not stray.exists()
@@ -318,7 +323,7 @@ def with_fuse(monkeypatch, bench, fuse):
         return enter(self)
 
     monkeypatch.setattr(_Transaction, "__enter__", burning_enter)
-    for name in ("observe", "fetch", "apply", "verify", "remove"):
+    for name in ("observe", "fetch", "apply", "verify", "remove", "snapshot", "restore", "release"):
         call = getattr(bench.runtime, name)
 
         def burning(*arguments, call=call):
@@ -386,19 +391,19 @@ def check_the_end(reached):
         f"/api/v1/deployments/{ID}/status": ("installed", 2, 2),
         f"/api/v1/deployments/{OTHER}/status": ("removed", 2, 1),
     }
-    assert stages == [(ID, Stage.INSTALLED)]
+    assert stages == [(ID, Stage.SUPERSEDED), (ID, Stage.INSTALLED)]
 
 
 def test_stages_follow_each_other_as_the_table_says(bench, monkeypatch):
     seen = set()
     write = Ledger._write
 
-    def checking(self, revision):
+    def checking(self, revision, **how):
         for known in self.revisions():
             if known.key == revision.key and known.stage is not revision.stage:
                 seen.add((known.stage, revision.stage))
                 assert revision.stage in FOLLOWS[known.stage], f"{known.stage} → {revision.stage}"
-        return write(self, revision)
+        return write(self, revision, **how)
 
     monkeypatch.setattr(Ledger, "_write", checking)
     for receive in story(bench):

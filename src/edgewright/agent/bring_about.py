@@ -1,0 +1,133 @@
+"""Bring about what is wanted: observe, plan, carry out, and roll back what failed in the same round."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgewright.agent import log
+from edgewright.agent.apply import carry_out
+from edgewright.agent.backoff import jitter, pause
+from edgewright.agent.desired import (
+    NOT_AT_HAND,
+    Desired,
+    Host,
+    components_of,
+    load_kept,
+    overtaken,
+    take_up,
+)
+from edgewright.agent.ledger import Ledger
+from edgewright.agent.objects import Objects
+from edgewright.agent.plan import Action, Found, Observed, RollBack, plan
+from edgewright.agent.revisions import Revision, Stage
+from edgewright.agent.runtimes import Component, ComponentError, EngineError, ObservedComponent, Runtime
+from edgewright.agent.tools import Tools
+
+ENGINE_SECONDS = 60.0
+"""How often to look again for an engine that is not there."""
+Kept = Mapping[tuple[str, str], Desired]
+"""What can be read of revisions that are remembered and not wanted now, by their key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the accepted manifest (`version`) wants; `automatic`: what fails is rolled back by itself."""
+
+    version: int
+    desired: Sequence[Desired]
+    automatic: bool
+
+
+def bring_about(
+    wanted: Wanted,
+    tools: Tools,
+    objects: Objects,
+    host: Host,
+    *,
+    clock: Callable[[], float],
+    retry_all: bool = False,
+) -> list[float | None]:
+    """Do what is to be done now; return in how many seconds each unfinished thing is to be tried again.
+
+    `retry_all` gives everything that was given up another try.
+    """
+    remember_wanted(wanted.desired, tools.ledger, retry_all=retry_all)
+    kept = load_kept(tools.ledger.revisions(), wanted.desired, objects, host)
+
+    def planned() -> tuple[list[Action], float | None]:
+        observed, delay = observe(tools.runtimes)
+        found = Found(
+            revisions=tools.ledger.revisions(),
+            observed=observed,
+            kept=kept,
+            now=clock(),
+            automatic=wanted.automatic,
+        )
+        return plan(wanted.desired, found, version=wanted.version), delay
+
+    given_up = _failed(tools.ledger.revisions())
+    actions, delay = planned()
+    delays = [delay, *(_carry_out(action, tools) for action in actions)]
+    if _failed(tools.ledger.revisions()) - given_up:
+        delays += [_carry_out(action, tools) for action in planned()[0] if isinstance(action, RollBack)]
+    release(wanted.desired, kept, tools)
+    return delays
+
+
+def _failed(revisions: Sequence[Revision]) -> set[tuple[str, str]]:
+    return {each.key for each in revisions if each.stage is Stage.FAILED}
+
+
+def _carry_out(action: Action, tools: Tools) -> float | None:
+    tries = carry_out(action, tools)
+    return pause(tries, jitter()) if tries else None
+
+
+def remember_wanted(desired: Sequence[Desired], ledger: Ledger, *, retry_all: bool = False) -> None:
+    """Let the ledger know every wanted revision, and forget those overtaken before they were begun."""
+    for revision in overtaken(desired, ledger.revisions()):
+        if revision.verified:
+            ledger.record(revision.at(Stage.SUPERSEDED))
+        else:
+            ledger.drop(revision)
+    retry = {each.deployment_id for each in desired} if retry_all else ledger.retries()
+    ledger.take_up(take_up(desired, ledger.revisions(), retry=retry))
+
+
+def observe(runtimes: Mapping[str, Runtime]) -> tuple[Observed | None, float | None]:
+    """Return what runs, and when to look again; (None, seconds) when an engine does not answer."""
+    found: dict[tuple[str, str], ObservedComponent] = {}
+    try:
+        for runtime in runtimes.values():
+            found.update(runtime.observe())
+    except EngineError as error:
+        log.warning(str(error))
+        return None, ENGINE_SECONDS
+    return found, None
+
+
+def release(desired: Sequence[Desired], kept: Kept, tools: Tools) -> None:
+    """Have the runtimes drop what no remembered revision needs, if one was forgotten since the last time.
+
+    While a document is lost nobody knows what it needs, and everything stays.
+    """
+    if not tools.ledger.release_is_due:
+        return
+    readable = {**kept, **{each.key: each for each in desired if each.document is not None}}
+    lost = {each.key for each in desired if each.refusal is not None and each.refusal.code == NOT_AT_HAND}
+    keys = [each.key for each in tools.ledger.revisions()]
+    wanted = {each.key for each in desired}
+    if lost.intersection(keys) or any(key not in readable and key not in wanted for key in keys):
+        return
+    components: dict[str, list[Component]] = {profile: [] for profile in tools.runtimes}
+    for key in keys:
+        document = readable[key].document if key in readable else None
+        if document is not None:
+            needed = components_of(readable[key], tools.paths, tools.telemetry)
+            components.setdefault(document.spec.deployment_profile.type, []).extend(needed)
+    try:
+        for profile, runtime in tools.runtimes.items():
+            runtime.release(components[profile])
+    except ComponentError as error:
+        log.warning(f"what is not needed any more could not be removed yet: {error}")
+        return
+    tools.ledger.released()
