@@ -6,46 +6,53 @@ which revision that was, and which containers made it up. Containers the note do
 revision, so an apply that was killed half-way is seen as what it is, and applied again.
 """
 
-import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from edgewright.agent.runtimes import (
     ApplyError,
     ApplyTimeoutError,
     Component,
     ComponentError,
+    CrashLoopError,
     Damage,
     EngineError,
     Health,
     ObservedComponent,
     StorageError,
+    StorageFullError,
 )
+from edgewright.agent.runtimes.compose_damage import DamageFinder, is_whole, mend_images
 from edgewright.agent.runtimes.compose_fetch import Fetched, Fetcher, load_fetched
 from edgewright.agent.runtimes.compose_health import (
     SERVICE_LABEL,
+    Trouble,
     component_health,
+    crash_loop,
     describe,
     trouble,
+    unwell,
     waiting_for,
 )
+from edgewright.agent.runtimes.compose_notes import Note, Notes
 from edgewright.agent.runtimes.compose_program import ComposeProgram, Finished, ProgramTimeoutError
 from edgewright.agent.runtimes.compose_project import (
     COMPONENT_LABEL,
     DEPLOYMENT_LABEL,
     OWNER_LABEL,
+    pinned_document,
     project_name,
 )
-from edgewright.agent.runtimes.compose_removal import remove_project
+from edgewright.agent.runtimes.compose_removal import remove_project, stop_containers
 from edgewright.agent.runtimes.engine import Container, Engine
-from edgewright.agent.runtimes.files import remove_tree, write_whole
+from edgewright.agent.runtimes.files import is_full_disk, remove_tree, tells_of_full_disk, write_whole
 from edgewright.agent.runtimes.health_ticker import HealthTicker, needs_ticker
+from edgewright.agent.runtimes.images import ImageKeeper, pinned_name
+from edgewright.agent.runtimes.volumes import VolumeKeeper, load_snapshot
 from edgewright.net.registries import Registries
 
 PROJECT_LABEL = "com.docker.compose.project"
@@ -53,22 +60,7 @@ PROJECT_LABEL = "com.docker.compose.project"
 DEFAULT_TIMEOUT = timedelta(minutes=10)
 SETTLE_SECONDS = 1.5
 POLL_SECONDS = 0.2
-LOCK_SECONDS = 60.0
 LOG_LINES = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """What was started last for one component; `ended`: the services that had ended well when verified."""
-
-    deployment_id: str
-    name: str
-    revision: str
-    inputs: str
-    directory: str
-    services: Mapping[str, int]
-    containers: tuple[str, ...]
-    ended: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -113,7 +105,13 @@ class ComposeRuntime:
         self._owner = owner
         self._settle_seconds = settle_seconds
         self._starts: dict[tuple[str, str], _Start] = {}
-        self._fetcher = Fetcher(engine, program, registries or Registries(), owner=owner)
+        self._notes = Notes(directory)
+        self._keeper = ImageKeeper(engine, path=os.path.join(directory, "images"), owner=owner)
+        self._fetcher = Fetcher(engine, program, registries or Registries(), owner=owner, keeper=self._keeper)
+
+    def listening_to(self) -> tuple[str, str, bool]:
+        """Return the engine's socket, the label of all that is ours, and whether only we check its health."""
+        return self._engine.socket_path, f"{OWNER_LABEL}={self._owner}", needs_ticker(self._engine.info())
 
     # --- the protocol -------------------------------------------------------------------------------
 
@@ -125,22 +123,20 @@ class ComposeRuntime:
         for container in self._engine.containers([ours]):
             containers.setdefault(_key(container.labels), []).append(container)
         leftovers = [*self._engine.networks([ours]), *self._engine.volumes([ours])]
-        notes = {(note.deployment_id, note.name): note for note in self._notes()}
+        notes = {(note.deployment_id, note.name): note for note in self._notes}
         keys = {*containers, *notes, *(_key(left.labels) for left in leftovers)}
         return {key: _observed(key, containers.get(key, []), notes.get(key)) for key in sorted(keys)}
 
     def fetch(self, component: Component) -> None:
         """Pull the component's archive, resolve it, and pull its images; nothing of it is started."""
         with _naming(component.name):
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
             self._fetcher.fetch(component)
 
     def is_ready(self, component: Component) -> bool:
-        """Tell whether its files and images are here."""
+        """Tell whether its files are as they came and its images are here."""
         with _naming(component.name):
-            fetched = load_fetched(component)
-            return fetched is not None and all(
-                self._engine.image_id(image) for image, _, _ in fetched.images.values()
-            )
+            return is_whole(component, self._engine)
 
     def apply(self, component: Component) -> None:
         """Start the component unless exactly this already runs; see `Runtime.apply`."""
@@ -149,9 +145,10 @@ class ComposeRuntime:
             if fetched is None:
                 raise ApplyError("its files are not on this device; it has to be fetched first")
             start = self._starts[component.key] = _Start(_deadline(component))
-            with self._locked() as lock:
+            with self._notes.locked() as lock:
                 start.before = tuple(self._containers(component))
                 if not self._is_in_place(component, fetched):
+                    self._pin(component, fetched)
                     self._up(component, start, lock)
                 self._write_note(component, fetched)
 
@@ -162,45 +159,65 @@ class ComposeRuntime:
             if start is None:
                 before = tuple(self._containers(component))
                 start = self._starts[component.key] = _Start(_deadline(component), before)
-            note = self._note(component.key)
+            note = self._notes.load(component.key)
             with self._ticking(project_name(*component.key)):
                 containers = self._wait_until_up(component, start, note.services if note else {})
             if note is not None:
                 over = [found for found in containers if found.state != "running"]
                 ended = sorted({found.labels.get(SERVICE_LABEL, "") for found in over})
-                self._save_note(replace(note, ended=tuple(ended)))
+                restarts = {found.id: found.restart_count for found in containers}
+                self._notes.save(replace(note, ended=tuple(ended), restarts=restarts))
 
     def remove(self, deployment_id: str, name: str, directory: str | None = None) -> None:
         """Remove containers, networks, volumes with their content, the note and `directory`."""
         project = project_name(deployment_id, name)
-        with _naming(name), self._locked():
+        with _naming(name), self._notes.locked():
             remove_project(self._engine, self._labels(project), name_prefix=f"{project}-")
             self._starts.pop((deployment_id, name), None)
             if directory is not None:
                 remove_tree(directory)
-            with suppress(FileNotFoundError):
-                os.unlink(self._path(project))
+            self._notes.remove((deployment_id, name))
 
     def release(self, keep: Sequence[Component]) -> None:
-        """Keep every image: none can be told from somebody else's yet."""
+        """Remove images; none at all as long as one component to keep does not tell which it needs."""
+        with _naming(""):
+            fetched = [load_fetched(component) for component in keep]
+            known = [one.image_ids() for one in fetched if one is not None]
+            if len(known) == len(fetched):
+                self._keeper.release(frozenset().union(*known))
 
     def snapshot(self, component: Component, directory: str) -> None:
-        """Refuse, as volumes cannot be copied yet."""
-        raise EngineError(f"no snapshot in {directory}: volumes cannot be copied", component=component.name)
+        """Stop the containers and save the volumes; see `Runtime.snapshot`."""
+        with _naming(component.name), self._notes.locked():
+            found = load_snapshot(directory)
+            if found is not None and not found.restored:
+                return
+            containers = self._containers(component)
+            stop_containers(self._engine, containers)
+            self._volumes(component, containers).save(directory)
 
     def restore(self, component: Component, directory: str) -> None:
-        """Change nothing, as there is no snapshot."""
+        """Remove the containers, which hold on to the volumes, and put these back; see `Runtime.restore`."""
+        with _naming(component.name), self._notes.locked():
+            found = load_snapshot(directory)
+            if found is None or found.restored:
+                return
+            containers = self._containers(component)
+            keeper = self._volumes(component, containers)
+            stop_containers(self._engine, containers)
+            for container in containers:
+                self._engine.remove_container(container.id)
+            keeper.restore(directory, found)
 
     def check(self, components: Sequence[Component]) -> Sequence[Damage]:
-        """Return the components that are not on this device whole."""
-        return [
-            Damage(component, "it is not on this device")
-            for component in components
-            if not self.is_ready(component)
-        ]
+        """Hash every file and every image layer anew."""
+        with _naming(""):
+            return DamageFinder(self._engine).check(components)
 
     def mend(self, component: Component) -> None:
-        """Drop nothing: fetching brings what is missing."""
+        """Remove damaged images; damaged files are replaced by fetching as they are."""
+        with _naming(component.name), self._notes.locked():
+            mend_images(component, self._engine, self._fetcher, self._keeper, owner=self._owner)
 
     def close(self) -> None:
         """Close the connections to engine and registries."""
@@ -211,19 +228,29 @@ class ComposeRuntime:
 
     def _is_in_place(self, component: Component, fetched: Fetched) -> bool:
         """Tell whether `up` would change nothing: it would still run services again that have ended."""
-        note = self._note(component.key)
+        note = self._notes.load(component.key)
         if note is None or note.inputs != fetched.inputs:
             return False
         if note.directory != component.directory and fetched.uses_directory:
             return False
         return _observed(component.key, self._containers(component), note).health is Health.RUNNING
 
+    def _pin(self, component: Component, fetched: Fetched) -> None:
+        """Write what `up` reads: the resolved file with images that no moved tag can change."""
+        names = {service: pinned_name(pin, self._engine) for service, pin in fetched.pins.items()}
+        here = {service: name for service, name in names.items() if name is not None}
+        if len(here) < len(names):
+            gone = ", ".join(sorted(names.keys() - here.keys()))
+            raise ApplyError(f"the image of service {gone} is gone; it has to be fetched again first")
+        with open(f"{component.directory}/resolved.json", "rb") as file:
+            write_whole(f"{component.directory}/up.json", pinned_document(file.read(), here))
+
     def _up(self, component: Component, start: _Start, lock: int) -> None:
         project = project_name(*component.key)
         arguments = [
             f"--project-name={project}",
             f"--project-directory={component.directory}/project",
-            f"--file={component.directory}/resolved.json",
+            f"--file={component.directory}/up.json",
             f"--env-file={component.directory}/secrets.env",
             *("up", "--detach", "--no-build", "--remove-orphans", "--pull=never", "--quiet-pull"),
         ]
@@ -254,12 +281,16 @@ class ComposeRuntime:
             self._engine.remove_container(name)
         return bool(found)
 
-    def _explained(self, component: Component, start: _Start, reason: str) -> ApplyError:
+    def _explained(self, component: Component, start: _Start, reason: str) -> ComponentError:
         started = [found for found in self._containers(component) if not start.is_unchanged(found)]
         failed = trouble(started, start.restarts)
         if failed is None:
-            return ApplyError(reason)
-        return ApplyError(self._with_log(f"service {failed.service} {failed.reason}", failed.container_id))
+            return StorageFullError(reason) if tells_of_full_disk(reason) else ApplyError(reason)
+        return self._failed(failed)
+
+    def _failed(self, failed: Trouble) -> ApplyError:
+        kind = CrashLoopError if failed.loops else ApplyError
+        return kind(self._with_log(f"service {failed.service} {failed.reason}", failed.container_id))
 
     def _with_log(self, message: str, container_id: str) -> str:
         log = self._engine.logs(container_id, lines=LOG_LINES)
@@ -277,8 +308,7 @@ class ComposeRuntime:
             containers = self._containers(component)
             failed = trouble(containers, start.restarts)
             if failed is not None:
-                message = f"service {failed.service} {failed.reason}"
-                raise ApplyError(self._with_log(message, failed.container_id))
+                raise self._failed(failed)
             if not containers and any(services.values()):
                 raise ApplyError("none of its containers is there any more")
             now = time.monotonic()
@@ -306,6 +336,21 @@ class ComposeRuntime:
     def _containers(self, component: Component) -> list[Container]:
         return self._engine.containers(self._labels(project_name(*component.key)))
 
+    def _volumes(self, component: Component, containers: Sequence[Container]) -> VolumeKeeper:
+        """Return what saves and restores the component's volumes; it takes an image, whichever."""
+        fetched = load_fetched(component)
+        candidates = [*(fetched.image_ids() if fetched else ()), *(found.image_id for found in containers)]
+        image_id = next((found for found in candidates if self._engine.image_id(found)), None)
+        if image_id is None:
+            raise EngineError("none of its images is here, and without one no volume can be reached")
+        project = project_name(*component.key)
+        return VolumeKeeper(
+            engine=self._engine,
+            labels=self._labels(project),
+            helper=f"{project}-volumes",
+            image_id=image_id,
+        )
+
     def _labels(self, project: str) -> list[str]:
         return [f"{OWNER_LABEL}={self._owner}", f"{PROJECT_LABEL}={project}"]
 
@@ -329,7 +374,7 @@ class ComposeRuntime:
         return self._program.run(arguments, environment=environment, timeout=timeout, keep_open=keep_open)
 
     def _write_note(self, component: Component, fetched: Fetched) -> None:
-        before = self._note(component.key)
+        before = self._notes.load(component.key)
         same = before is not None and before.inputs == fetched.inputs
         note = Note(
             deployment_id=component.deployment_id,
@@ -340,38 +385,9 @@ class ComposeRuntime:
             services=fetched.services,
             containers=tuple(found.id for found in self._containers(component)),
             ended=before.ended if before is not None and same else (),
+            restarts=before.restarts if before is not None else {},
         )
-        self._save_note(note)
-
-    def _save_note(self, note: Note) -> None:
-        path = self._path(project_name(note.deployment_id, note.name))
-        write_whole(path, json.dumps(asdict(note), indent=1).encode())
-
-    def _note(self, key: tuple[str, str]) -> Note | None:
-        return _load_note(self._path(project_name(*key)))
-
-    def _notes(self) -> Iterator[Note]:
-        if not os.path.isdir(self._directory):
-            return
-        for name in sorted(os.listdir(self._directory)):
-            note = _load_note(os.path.join(self._directory, name)) if name.endswith(".json") else None
-            if note is not None:
-                yield note
-
-    def _path(self, project: str) -> str:
-        return os.path.join(self._directory, f"{project}.json")
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """Hold the lock of all changes; a Compose program that outlived its agent holds it until it ends."""
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        path = os.path.join(self._directory, "lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _wait_for_lock(descriptor)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        self._notes.save(note)
 
 
 def _limit(component: Component) -> float:
@@ -382,38 +398,21 @@ def _deadline(component: Component) -> float:
     return time.monotonic() + _limit(component)
 
 
-def _wait_for_lock(descriptor: int) -> None:
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise EngineError("another Compose program of ours has been at work for a minute") from error
-        time.sleep(POLL_SECONDS)
-
-
-def _load_note(path: str) -> Note | None:
-    """Load a note; None where there is none or a damaged one, which is as good as none."""
-    try:
-        with open(path, "rb") as file:
-            told: dict[str, Any] = json.load(file)
-        told["containers"], told["ended"] = tuple(told["containers"]), tuple(told["ended"])
-        return Note(**told)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
 def _observed(key: tuple[str, str], containers: list[Container], note: Note | None) -> ObservedComponent:
     described = tuple(describe(container, note.ended if note else ()) for container in containers)
     known = note is not None and {container.id for container in containers} <= set(note.containers)
+    services = note.services if note else {}
+    health = component_health(described, services)
+    loop = crash_loop(containers, note.restarts if note else {}, datetime.now(UTC))
+    reason = "" if health is Health.RUNNING else unwell(containers, services)
     return ObservedComponent(
         deployment_id=key[0],
         name=key[1],
         revision=note.revision if note is not None and known else "",
-        health=component_health(described, note.services if note else {}),
+        health=health if loop is None else Health.FAILED,
         containers=described,
+        reason=reason if loop is None else f"service {loop.service} {loop.reason}",
+        crash_looping=loop is not None,
     )
 
 
@@ -427,8 +426,9 @@ def _naming(component: str) -> Iterator[None]:
     try:
         yield
     except ComponentError as error:
-        error.component = component
+        error.component = error.component or component
         raise
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise StorageError(reason, component=component) from error
+        kind = StorageFullError if is_full_disk(error) else StorageError
+        raise kind(reason, component=component) from error

@@ -1,13 +1,16 @@
 """Brings a Compose component onto the device: archive, resolved file, images, in this order.
 
-A component's directory holds `project/` (the archive's content), `resolved.json` (what `up` reads, with the
+A component's directory holds `project/` (the archive's content), `resolved.json` (what is run, with the
 parameters in it, so for our eyes only) and, written last, `fetched.json`: with it, everything is here.
+
+What was fetched once is pinned: the archive by its manifest's digest, each image by the engine's identity of
+it. Whatever of it goes missing later comes again by these, whatever the tags stand for then.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,6 +21,7 @@ from edgewright.agent.runtimes import (
     EngineError,
     FetchedWrongError,
     FetchError,
+    StorageFullError,
 )
 from edgewright.agent.runtimes.compose_program import ComposeProgram, ProgramTimeoutError
 from edgewright.agent.runtimes.compose_project import (
@@ -32,8 +36,18 @@ from edgewright.agent.runtimes.compose_project import (
     read_configuration,
     secret_parameters,
 )
-from edgewright.agent.runtimes.engine import Engine, is_pinned
-from edgewright.agent.runtimes.files import materialise, write_whole
+from edgewright.agent.runtimes.engine import Engine
+from edgewright.agent.runtimes.files import (
+    is_full_disk,
+    materialise,
+    remove_tree,
+    tells_of_full_disk,
+    write_whole,
+)
+from edgewright.agent.runtimes.image_fetch import ImageFetcher
+from edgewright.agent.runtimes.image_space import check_space
+from edgewright.agent.runtimes.images import ImageKeeper, Pin
+from edgewright.agent.runtimes.integrity import file_damage, hash_files
 from edgewright.net.oci import RegistryError, RegistryPool
 from edgewright.net.registries import Registries
 from edgewright.protocol.archive import compose_root, read_archive
@@ -48,6 +62,7 @@ from edgewright.protocol.oci import Descriptor, OciReference, parse_manifest
 
 MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
 CONFIG_SECONDS = 60.0
+FETCHED_FILES = ("project", "resolved.json", "secrets.env")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +72,9 @@ class Fetched:
     `request` stands for what was asked for, `content` for the files that came, `inputs` for everything the
     containers are made from: where that is the same, starting again would change nothing. `services` maps
     service name to its number of containers, `images` service name to (image, platform or None, pull policy).
-    `uses_directory` says whether something that runs reads files of the component's directory.
+    `uses_directory` says whether something that runs reads files of the component's directory. `manifest` is
+    the digest the component was fetched by, `files` what its files have to be (`integrity`), `pins` what each
+    service's image was.
     """
 
     request: str
@@ -66,19 +83,32 @@ class Fetched:
     services: Mapping[str, int]
     images: Mapping[str, tuple[str, str | None, str]]
     uses_directory: bool
+    manifest: str
+    files: Mapping[str, str]
+    pins: Mapping[str, Pin]
+
+    def image_ids(self) -> frozenset[str]:
+        """Return the identities of all its images."""
+        return frozenset(pin.id for pin in self.pins.values())
 
 
 class Fetcher:
     """Fetches Compose components with one connection to each registry."""
 
     def __init__(
-        self, engine: Engine, program: ComposeProgram, registries: Registries, *, owner: str
+        self,
+        engine: Engine,
+        program: ComposeProgram,
+        registries: Registries,
+        *,
+        owner: str,
+        keeper: ImageKeeper,
     ) -> None:
         self._engine = engine
         self._program = program
-        self._registries = registries
         self._owner = owner
         self._pool = RegistryPool(registries)
+        self._images = ImageFetcher(engine, registries, self._pool, keeper)
 
     def close(self) -> None:
         """Close the connections to the registries."""
@@ -86,19 +116,33 @@ class Fetcher:
 
     def fetch(self, component: Component) -> None:
         """Bring everything here; without a single request to a registry if everything is."""
-        fetched = load_fetched(component)
-        if fetched is None:
-            fetched = self._fetch_files(component)
-        elif all(self._engine.image_id(image) for image, _, _ in fetched.images.values()):
-            return
-        identities = self._fetch_images(fetched.images)
-        done = replace(fetched, inputs=_digest(fetched.content, *identities))
-        write_whole(_marker(component), json.dumps(asdict(done), indent=1).encode())
+        known = load_fetched(component)
+        if known is None or file_damage(component.directory, known.files) is not None:
+            fetched = self._fetch_files(component, known)
+        else:
+            fetched = known
+        pins = self._images.fetch(fetched.images, known.pins if known else {})
+        identities = [f"{service}={pin.id}" for service, pin in sorted(pins.items())]
+        done = replace(fetched, pins=pins, inputs=_digest(fetched.content, *identities))
+        if done != known:
+            write_whole(_marker(component), json.dumps(asdict(done), indent=1).encode())
 
-    def _fetch_files(self, component: Component) -> Fetched:
+    def check_replacements(self, images: Iterable[Pin]) -> None:
+        """Raise FetchError unless every one of `images` can be had again from its registry now."""
+        self._images.check_replacements(images)
+
+    def _fetch_files(self, component: Component, known: Fetched | None) -> Fetched:
         check_environment(component.environment)
         os.makedirs(component.directory, exist_ok=True)
-        layer = self._fetch_archive(component)
+        try:
+            return self._fetched_files(component, known)
+        except OSError as error:
+            if is_full_disk(error) and known is None:
+                remove_tree(component.directory)
+            raise
+
+    def _fetched_files(self, component: Component, known: Fetched | None) -> Fetched:
+        manifest, layer = self._fetch_archive(component, known.manifest if known else None)
         project = self._resolve(component)
         document = project.document.decode()
         return Fetched(
@@ -108,14 +152,20 @@ class Fetcher:
             services=project.services,
             images=project.images,
             uses_directory=component.directory in document,
+            manifest=manifest,
+            files=hash_files(component.directory, FETCHED_FILES),
+            pins={},
         )
 
     # --- the archive --------------------------------------------------------------------------------
 
-    def _fetch_archive(self, component: Component) -> str:
-        """Materialise the component's archive; return the digest of it."""
+    def _fetch_archive(self, component: Component, digest: str | None) -> tuple[str, str]:
+        """Materialise the component's archive; return the digests of its manifest and of itself.
+
+        `digest` names the manifest in place of the tag, if it was here before.
+        """
         try:
-            return self._checked_archive(component)
+            return self._checked_archive(component, digest)
         except DigestMismatchError as error:
             raise FetchedWrongError(str(error)) from error
         except (DigestError, DocumentError, ArchiveError) as error:
@@ -123,20 +173,21 @@ class Fetcher:
         except RegistryError as error:
             raise FetchError(str(error)) from error
 
-    def _checked_archive(self, component: Component) -> str:
+    def _checked_archive(self, component: Component, digest: str | None) -> tuple[str, str]:
         reference = OciReference.parse(component.repository)
         if reference.digest is None:
             reference = reference.with_tag(component.version)
         registry = self._pool.client(reference.host)
-        manifest = registry.manifest(reference.repository, reference.target)
+        manifest = registry.manifest(reference.repository, digest or reference.target)
         layer = component_layer(manifest.data, source=str(reference))
+        check_space(component.directory, 2 * layer.size, str(reference))
         path = f"{component.directory}/archive.tgz"
         registry.blob_to_file(reference.repository, layer.digest, path, limit=MAX_ARCHIVE_BYTES)
         with open(path, "rb") as file:
             archive = read_archive(file.read(), source=str(reference))
         materialise(archive, compose_root(archive, source=str(reference)), f"{component.directory}/project")
         os.unlink(path)
-        return layer.digest
+        return manifest.digest, layer.digest
 
     # --- the Compose file ---------------------------------------------------------------------------
 
@@ -186,36 +237,11 @@ class Fetcher:
             done = self._program.run(arguments, environment={}, timeout=CONFIG_SECONDS)
         except ProgramTimeoutError as error:
             raise FetchError("the Compose program did not get done reading compose.yaml") from error
+        if done.code and tells_of_full_disk(done.reason):
+            raise StorageFullError(done.reason)
         if done.code:
             raise ComponentInvalidError(f"compose.yaml: {_without(done.reason, home)}")
         return done.output
-
-    # --- images -------------------------------------------------------------------------------------
-
-    def _fetch_images(self, images: Mapping[str, tuple[str, str | None, str]]) -> list[str]:
-        """Bring every image here; return what each service's image is, by service."""
-        pulled: set[tuple[str, str | None]] = set()
-        identities = []
-        for service, (image, platform, policy) in sorted(images.items()):
-            if (image, platform) not in pulled:
-                self._fetch_image(service, image, platform, policy)
-                pulled.add((image, platform))
-            identities.append(f"{service}={self._engine.image_id(image)}")
-        return identities
-
-    def _fetch_image(self, service: str, image: str, platform: str | None, policy: str) -> None:
-        """Pull one image as its service wants it; what is here is good enough if nothing newer comes."""
-        here = self._engine.image_id(image) is not None
-        if here and (policy in ("never", "missing", "if_not_present") or is_pinned(image)):
-            return
-        if policy == "never":
-            message = f"service {service}: image {image} is not on this device, and pull_policy is never"
-            raise FetchError(message)
-        try:
-            self._engine.pull(image, self._registries, platform=platform)
-        except FetchError as error:
-            if not here:
-                raise FetchError(f"service {service}: {error}") from error
 
 
 def component_layer(manifest: bytes, *, source: str) -> Descriptor:
@@ -244,7 +270,8 @@ def load_fetched(component: Component) -> Fetched | None:
             service: (image, platform, policy)
             for service, (image, platform, policy) in told["images"].items()
         }
-        fetched = Fetched(**{**told, "images": images})
+        pins = {service: Pin(**pin) for service, pin in told["pins"].items()}
+        fetched = Fetched(**{**told, "images": images, "pins": pins})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return fetched if fetched.request == _request(component) else None

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from edgewright.agent.runtimes import Health, ObservedContainer
 from edgewright.agent.runtimes.compose_project import ONCE_LABEL
@@ -13,14 +14,21 @@ SERVICE_LABEL = "com.docker.compose.service"
 _SEVERITY = (Health.FAILED, Health.MISSING, Health.STOPPED, Health.STARTING, Health.RUNNING)
 _RESTARTED_ALWAYS = ("always", "unless-stopped")
 
+LOOP_RESTARTS = 3
+CALM = timedelta(seconds=60)
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One container that will not come up by waiting: in which service, and what is wrong with it."""
+    """One container that will not come up by waiting: in which service, and what is wrong with it.
+
+    `loops`: it ends and is started by its engine again.
+    """
 
     container_id: str
     service: str
     reason: str
+    loops: bool = False
 
 
 def describe(container: Container, ended: Iterable[str] = ()) -> ObservedContainer:
@@ -72,24 +80,68 @@ def trouble(containers: Iterable[Container], restarts_before: Mapping[str, int])
     `restarts_before` maps container id to how often the engine had restarted it before.
     """
     for container in containers:
-        reason = _failure(container, restarts_before.get(container.id, 0))
+        reason = _failure(container) or _restarted(container, restarts_before.get(container.id, 0))
         if reason is not None:
-            return Trouble(container.id, container.labels.get(SERVICE_LABEL, container.name), reason)
+            loops = container.state != "dead" and (
+                container.state == "restarting"
+                or container.restart_count > restarts_before.get(container.id, 0)
+            )
+            return _trouble(container, reason, loops=loops)
     return None
 
 
-def _failure(container: Container, restarts_before: int) -> str | None:
+def crash_loop(
+    containers: Iterable[Container], restarts_before: Mapping[str, int], now: datetime
+) -> Trouble | None:
+    """Return the first container that crashes again and again since it was verified, None if none does.
+
+    `restarts_before` as it was then. A container that has stayed up for a while by `now` is past it.
+    """
+    for container in containers:
+        times = container.restart_count - restarts_before.get(container.id, 0)
+        if times >= LOOP_RESTARTS and not _is_calm(container, now):
+            return _trouble(container, f"has ended and was restarted {times} times", loops=True)
+    return None
+
+
+def unwell(containers: Iterable[Container], expected: Mapping[str, int]) -> str:
+    """Return why a component that runs no more, or not wholly, does not; "" if nothing is wrong with it."""
+    found = list(containers)
+    for container in found:
+        reason = _failure(container)
+        if reason is not None:
+            return f"service {container.labels.get(SERVICE_LABEL, container.name)} {reason}"
+    return "; ".join(waiting_for(found, expected))
+
+
+def _trouble(container: Container, reason: str, *, loops: bool) -> Trouble:
+    service = container.labels.get(SERVICE_LABEL, container.name)
+    return Trouble(container.id, service, reason, loops)
+
+
+def _is_calm(container: Container, now: datetime) -> bool:
+    if container.state != "running":
+        return False
+    try:
+        return now - datetime.fromisoformat(container.started_at) >= CALM
+    except (ValueError, TypeError):
+        return True  # an engine that does not tell since when it runs
+
+
+def _failure(container: Container) -> str | None:
     if container.state in ("exited", "stopped", "dead") and container.exit_code:
         return f"ended with exit code {container.exit_code}"
     if container.state == "dead":
         return "is dead"
     if container.state == "restarting" and container.exit_code:
         return f"ended with exit code {container.exit_code} and is being restarted"
-    if container.restart_count > restarts_before:
-        return "ended and was restarted"
     if container.state == "running" and container.health == "unhealthy":
         return "is unhealthy: its health check fails"
     return None
+
+
+def _restarted(container: Container, restarts_before: int) -> str | None:
+    return "ended and was restarted" if container.restart_count > restarts_before else None
 
 
 def waiting_for(containers: Iterable[Container], expected: Mapping[str, int]) -> list[str]:

@@ -194,6 +194,14 @@ def build_project(
     return Project(document=render_json(_escaped(document)), services=counts, images=images, once=once)
 
 
+def pinned_document(document: bytes, names: Mapping[str, str]) -> bytes:
+    """Return a project's document with the images in `names`, by service, in place of the author's."""
+    content = json.loads(document)
+    for service, name in names.items():
+        content["services"][service]["image"] = name
+    return render_json(content)
+
+
 def render_json(value: object) -> bytes:
     """Render JSON that a YAML reader takes for the same: YAML knows no surrogate pairs in escapes, and folds
     or refuses some characters that JSON lets stand.

@@ -18,8 +18,7 @@ def remove_project(engine: Engine, labels: Sequence[str], *, name_prefix: str) -
     Also half-made containers, which carry none, by `name_prefix`. What is gone already is fine.
     """
     containers = engine.containers(labels)
-    for wave in stop_order(containers):
-        _stop_all(engine, [container for container in wave if container.state in ("running", "restarting")])
+    stop_containers(engine, containers)
     for container in containers:
         engine.remove_container(container.id)
     for name in engine.debris(name_prefix):
@@ -28,6 +27,12 @@ def remove_project(engine: Engine, labels: Sequence[str], *, name_prefix: str) -
         engine.remove_network(network.name)
     for volume in engine.volumes(labels):
         engine.remove_volume(volume.name)
+
+
+def stop_containers(engine: Engine, containers: Sequence[Container]) -> None:
+    """Stop what runs of `containers`: whoever depends on another stops before it."""
+    for wave in stop_order(containers):
+        _stop_all(engine, [container for container in wave if container.state in ("running", "restarting")])
 
 
 def stop_order(containers: Sequence[Container]) -> list[list[Container]]:

@@ -7,13 +7,14 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from edgewright.agent.runtimes import EngineError, FetchError
+from edgewright.agent.runtimes import EngineError, FetchError, StorageFullError
+from edgewright.agent.runtimes.files import tells_of_full_disk
 from edgewright.net.http import AnswerTooLargeError, Client, HttpError, Response
 from edgewright.net.registries import Registries, RegistrySettings
 
@@ -23,6 +24,8 @@ MAX_PULL_REPORT_BYTES = 64 * 1024 * 1024
 MAX_LOG_BYTES = 256 * 1024
 
 _HALF_MADE = ("created", "initialized", "storage")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+_BARE_ID = re.compile(r"[0-9a-f]{64}")
 _DIGEST_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
@@ -62,6 +65,7 @@ class Container:
     restart_count: int
     restart_policy: str
     started_at: str
+    image_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,16 @@ class Labelled:
 
     name: str
     labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One image on this device: its names by tag and by digest, and the digests of its unpacked layers."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 def socket_candidates(configured: str | None, environment: Mapping[str, str]) -> list[str]:
@@ -108,25 +122,23 @@ def find_engine(configured: str | None, environment: Mapping[str, str]) -> "Engi
 class Engine:
     """One engine behind one socket. All failures are `EngineError`s; not for several threads at once."""
 
-    def __init__(self, socket_path: str) -> None:
+    def __init__(self, socket_path: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
         self.socket_path = socket_path
-        self._client = Client(
-            f"unix://{socket_path}", timeout=TIMEOUT_SECONDS, max_body=MAX_PULL_REPORT_BYTES
-        )
+        self._client = Client(f"unix://{socket_path}", timeout=timeout, max_body=MAX_PULL_REPORT_BYTES)
         self._info: EngineInfo | None = None
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def another(self) -> "Engine":
-        """Return a client of its own for the same engine, for another thread."""
-        return Engine(self.socket_path)
+    def another(self, *, timeout: float = TIMEOUT_SECONDS) -> "Engine":
+        """Return a client of its own for the same engine: for another thread, or another patience."""
+        return Engine(self.socket_path, timeout=timeout)
 
     def info(self) -> EngineInfo:
         """Tell which engine this is; asked once."""
         if self._info is None:
-            told = self._get("/version")
+            told = self.get("/version")
             with _understood(self.socket_path):
                 parts = {part.get("Name") for part in told.get("Components") or []}
                 kind = "podman" if "Podman Engine" in parts else "docker"
@@ -139,14 +151,14 @@ class Engine:
         """Inspect all containers, running or not, that carry all `labels` ("name" or "name=value")."""
         query = urlencode({"all": "true", "filters": _label_filter(labels)})
         with _understood(self.socket_path):
-            ids = [listed["Id"] for listed in self._get(f"/containers/json?{query}")]
+            ids = [listed["Id"] for listed in self.get(f"/containers/json?{query}")]
         found = [inspected for inspected in map(self.inspect, ids) if inspected is not None]
         return sorted(found, key=lambda container: container.name)
 
     def inspect(self, container_id: str) -> Container | None:
         """Inspect one container; None once it is gone."""
         try:
-            told = self._get(f"/containers/{quote(container_id)}/json")
+            told = self.get(f"/containers/{quote(container_id)}/json")
         except EngineRefusedError as error:
             if error.status == 404:
                 return None
@@ -156,14 +168,14 @@ class Engine:
 
     def networks(self, labels: Sequence[str]) -> list[Labelled]:
         """List the networks that carry all `labels`."""
-        told = self._get(f"/networks?{urlencode({'filters': _label_filter(labels)})}")
+        told = self.get(f"/networks?{urlencode({'filters': _label_filter(labels)})}")
         with _understood(self.socket_path):
             found = [Labelled(name=one["Id"], labels=one.get("Labels") or {}) for one in told]
             return [one for one in found if _carries(one.labels, labels)]
 
     def volumes(self, labels: Sequence[str]) -> list[Labelled]:
         """List the volumes that carry all `labels`."""
-        told = self._get(f"/volumes?{urlencode({'filters': _label_filter(labels)})}")
+        told = self.get(f"/volumes?{urlencode({'filters': _label_filter(labels)})}")
         with _understood(self.socket_path):
             found = [
                 Labelled(name=one["Name"], labels=one.get("Labels") or {}) for one in told["Volumes"] or []
@@ -177,7 +189,7 @@ class Engine:
         A killed Podman leaves them where an ordinary list does not show them, and nothing can be started
         under their names until they are removed.
         """
-        told = self._get("/containers/json?all=true&external=true")
+        told = self.get("/containers/json?all=true&external=true")
         with _understood(self.socket_path):
             half_made = [one for one in told if str(one.get("State", "")).lower() in _HALF_MADE]
             names = [name.lstrip("/") for one in half_made for name in one.get("Names") or []]
@@ -187,7 +199,7 @@ class Engine:
         """Return the last lines a container wrote, both streams in order; "" where none can be had."""
         query = urlencode({"stdout": "true", "stderr": "true", "tail": str(lines)})
         try:
-            answer = self._request("GET", f"/containers/{quote(container_id)}/logs?{query}")
+            answer = self.request("GET", f"/containers/{quote(container_id)}/logs?{query}")
         except EngineError:
             # Logs only explain another failure: a log driver that cannot be read must not hide it.
             return ""
@@ -198,7 +210,7 @@ class Engine:
 
     def stop(self, container_id: str) -> None:
         """Stop a container with the grace period it was made with; one that is gone or stopped is fine."""
-        self._request(
+        self.request(
             "POST",
             f"/containers/{quote(container_id)}/stop",
             accept=(204, 304, 404),
@@ -208,28 +220,69 @@ class Engine:
     def remove_container(self, container_id: str) -> None:
         """Remove a container and its unnamed volumes, running or not."""
         path = f"/containers/{quote(container_id)}?force=true&v=true"
-        self._request("DELETE", path, accept=(200, 204, 404))
+        self.request("DELETE", path, accept=(200, 204, 404))
 
     def remove_network(self, network_id: str) -> None:
         """Remove a network."""
-        self._request("DELETE", f"/networks/{quote(network_id)}", accept=(200, 204, 404))
+        self.request("DELETE", f"/networks/{quote(network_id)}", accept=(200, 204, 404))
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume with its content."""
-        self._request("DELETE", f"/volumes/{quote(name)}", accept=(204, 404))
+        self.request("DELETE", f"/volumes/{quote(name)}", accept=(204, 404))
 
     def run_health_check(self, container_id: str) -> None:
         """Let Podman run a container's health check now, and take its result into account."""
         path = f"/v4.0.0/libpod/containers/{quote(container_id)}/healthcheck"
-        self._request("GET", path, accept=(200, 404, 409))
+        self.request("GET", path, accept=(200, 404, 409))
 
     # --- images -------------------------------------------------------------------------------------
 
     def image_id(self, reference: str) -> str | None:
         """Return the identity of the image `reference` names on this device, None if it is not here."""
+        image = self.image(reference)
+        return None if image is None else image.id
+
+    def image(self, reference: str) -> Image | None:
+        """Return the image `reference` names on this device, by name, digest or identity."""
         path = f"/images/{quote(reference, safe='')}/json"
-        answer = self._request("GET", path, accept=(200, 404))
-        return None if answer.status == 404 else str(self._read(answer, path).get("Id"))
+        answer = self.request("GET", path, accept=(200, 404))
+        if answer.status == 404:
+            return None
+        with _understood(self.socket_path):
+            return read_image(self._read(answer, path))
+
+    def image_ids(self) -> list[str]:
+        """List the identities of all images on this device."""
+        with _understood(self.socket_path):
+            return [_full_id(listed["Id"]) for listed in self.get("/images/json")]
+
+    def tag_image(self, image_id: str, repository: str, tag: str) -> None:
+        """Give an image one more name."""
+        query = urlencode({"repo": repository, "tag": tag})
+        self.request("POST", f"/images/{quote(image_id)}/tag?{query}", accept=(200, 201))
+
+    def remove_image(self, reference: str, *, force: bool = False) -> None:
+        """Take a name from an image; with its last name the image goes. With `force` it goes at once."""
+        query = "?force=true" if force else ""
+        self.request("DELETE", f"/images/{quote(reference, safe='')}{query}", accept=(200, 404))
+
+    def users_of_images(self) -> Mapping[str, list[Labelled]]:
+        """Return, by image identity, the containers made from it, running or not, by id and labels."""
+        users: dict[str, list[Labelled]] = {}
+        for listed in self.get("/containers/json?all=true"):
+            with _understood(self.socket_path):
+                user = Labelled(name=listed["Id"], labels=listed.get("Labels") or {})
+                users.setdefault(_full_id(listed["ImageID"]), []).append(user)
+        return users
+
+    def data_root(self) -> str:
+        """Return the directory the engine keeps images in, as the engine sees it."""
+        return str(self.get("/info").get("DockerRootDir") or "")
+
+    def architecture(self) -> str:
+        """Return the machine's architecture as image platforms name it."""
+        told = str(self.get("/info").get("Architecture") or "")
+        return _ARCHITECTURES.get(told, told)
 
     def pull(self, reference: str, registries: Registries, *, platform: str | None = None) -> None:
         """Pull an image with its registry's credentials; raises FetchError with the engine's words."""
@@ -240,13 +293,23 @@ class Engine:
         with _engine_errors(self.socket_path):
             answer = self._client.request("POST", path, headers=headers, timeout=PULL_SILENCE_SECONDS)
         problem = _told(answer) if answer.status != 200 else pull_problem(answer.body)
+        if problem is not None and tells_of_full_disk(problem):
+            raise StorageFullError(f"image {reference}: {problem}")
         if problem is not None:
             raise FetchError(f"image {reference}: {problem}")
 
     # --- requests -----------------------------------------------------------------------------------
 
-    def _get(self, path: str) -> Any:
-        return self._read(self._request("GET", path), path)
+    def get(self, path: str) -> Any:
+        """Return the JSON that `path` answers with."""
+        return self._read(self.request("GET", path), path)
+
+    def download(self, path: str, sink: Callable[[bytes], object]) -> None:
+        """Hand what `path` answers with to `sink`, piece by piece."""
+        with _engine_errors(self.socket_path):
+            answer = self._client.download(path, sink)
+        if answer.status != 200:
+            raise self._refusal("GET", path, answer)
 
     def _read(self, answer: Response, path: str) -> Any:
         try:
@@ -254,16 +317,29 @@ class Engine:
         except ValueError as error:
             raise EngineError(f"{self.socket_path}: {path}: the answer is not JSON") from error
 
-    def _request(
-        self, method: str, path: str, *, accept: tuple[int, ...] = (200,), timeout: float | None = None
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: object = None,
+        accept: tuple[int, ...] = (200,),
+        timeout: float | None = None,
     ) -> Response:
+        """Send one request, with `content` as JSON; raises EngineRefusedError for a status not accepted."""
+        headers = [] if content is None else [("content-type", "application/json")]
+        body = None if content is None else json.dumps(content).encode()
         with _engine_errors(self.socket_path):
-            answer = self._client.request(method, path, timeout=timeout)
+            answer = self._client.request(method, path, headers=headers, body=body, timeout=timeout)
         if answer.status not in accept:
-            what = path.partition("?")[0]
-            told = f"{self.socket_path}: {method} {what}: {_told(answer)}"
-            raise EngineRefusedError(told, status=answer.status)
+            raise self._refusal(method, path, answer)
         return answer
+
+    def _refusal(self, method: str, path: str, answer: Response) -> EngineRefusedError | StorageFullError:
+        told = f"{self.socket_path}: {method} {path.partition('?')[0]}: {_told(answer)}"
+        if tells_of_full_disk(told):
+            return StorageFullError(told)
+        return EngineRefusedError(told, status=answer.status)
 
 
 def read_container(told: Mapping[str, Any]) -> Container:
@@ -285,7 +361,22 @@ def read_container(told: Mapping[str, Any]) -> Container:
         restart_count=int(told.get("RestartCount") or 0),
         restart_policy=str((host.get("RestartPolicy") or {}).get("Name") or ""),
         started_at=str(state.get("StartedAt") or ""),
+        image_id=_full_id(str(told.get("Image") or "")),
     )
+
+
+def read_image(told: Mapping[str, Any]) -> Image:
+    """Read the answer of an image's inspection."""
+    return Image(
+        id=_full_id(told["Id"]),
+        tags=tuple(told.get("RepoTags") or ()),
+        digests=tuple(told.get("RepoDigests") or ()),
+        layers=tuple((told.get("RootFS") or {}).get("Layers") or ()),
+    )
+
+
+def _full_id(image_id: str) -> str:
+    return f"sha256:{image_id}" if _BARE_ID.fullmatch(image_id) else image_id
 
 
 def read_log(data: bytes) -> str:

@@ -1,10 +1,24 @@
 """Writing a component's files so that a name that is there is whole and on the disk."""
 
+import errno
 import os
+import re
 import shutil
 from contextlib import suppress
 
 from edgewright.protocol.archive import Archive, File
+
+_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+
+
+def tells_of_full_disk(message: str) -> bool:
+    """Tell whether a program gave a full disk as its reason."""
+    return _FULL.search(message) is not None
+
+
+def is_full_disk(error: OSError) -> bool:
+    """Tell whether a call failed because there is no room left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(path: str, data: bytes, *, mode: int = 0o600) -> None:
@@ -12,9 +26,14 @@ def write_whole(path: str, data: bytes, *, mode: int = 0o600) -> None:
     temporary = f"{path}.new"
     with suppress(FileNotFoundError):
         os.unlink(temporary)
-    _write(temporary, data, mode)
-    os.replace(temporary, path)
-    _sync_directory(os.path.dirname(path))
+    try:
+        _write(temporary, data, mode)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(path))
 
 
 def materialise(archive: Archive, top: str, destination: str) -> None:
@@ -33,10 +52,10 @@ def materialise(archive: Archive, top: str, destination: str) -> None:
         else:
             os.symlink(entry.target, target)
     for name in ["", *directories]:
-        _sync_directory(f"{temporary}/{name}")
+        sync_directory(f"{temporary}/{name}")
     remove_tree(destination)
     os.rename(temporary, destination)
-    _sync_directory(os.path.dirname(destination))
+    sync_directory(os.path.dirname(destination))
 
 
 def remove_tree(path: str) -> None:
@@ -54,7 +73,8 @@ def _write(path: str, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
+    """Let what was named in a directory be there after a power cut."""
     descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
