@@ -21,6 +21,12 @@ def unavailable(why: str) -> NoReturn:
     pytest.skip(why)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def memory_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let agents that tests start keep what they keep in memory where it is deleted with the rest."""
+    os.environ["RUNTIME_DIRECTORY"] = str(tmp_path_factory.mktemp("run"))
+
+
 @pytest.fixture(scope="session")
 def testbed() -> Testbed:
     """What runs for the tests; see support.testbed."""

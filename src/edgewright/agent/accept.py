@@ -46,16 +46,19 @@ Judgement = Acceptable | Unchanged | Refused
 def judge(received: Manifest, accepted: Manifest | None) -> Judgement:
     """Decide about `received`, given what was accepted last (spec: DS-12, DS-15, OP-17, OP-18).
 
-    What another fleet manager made us accept sets no lower bound: its versions are another sequence.
+    What another fleet manager made us accept sets no lower bound: its versions are another sequence. Of an
+    accepted manifest that a damaged disk has lost the body is empty.
     """
     same_sequence = accepted is not None and accepted.relation == received.relation
-    if accepted is not None and same_sequence and accepted.digest == received.digest and accepted.version:
+    same_bytes = accepted is not None and same_sequence and accepted.digest == received.digest
+    if accepted is not None and same_bytes and accepted.version and accepted.body:
         return Unchanged()
     try:
         manifest = StateManifest.parse(received.body, source="manifest")
     except DocumentError as error:
         return Refused(SERVER, f"the manifest was refused: {error}")
-    stored = accepted.version if accepted is not None and same_sequence else None
+    # The very bytes that were accepted and are lost may come back; others of their version may not.
+    stored = accepted.version if accepted is not None and same_sequence and not same_bytes else None
     if stored is not None and manifest.manifest_version <= stored:
         return Refused(
             SECURITY,
@@ -70,7 +73,7 @@ def accept(store: Store, objects: Objects, session: Session) -> EdgewrightError 
     received = store.received()
     if received is None:
         return None
-    match judge(received, store.accepted()):
+    match judge(received, store.bound()):
         case Unchanged():
             store.drop_received(received)
         case Refused(kind, reason):

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Never
 
+from edgewright.agent.durable import write_whole
 from edgewright.agent.paths import Paths
 from edgewright.agent.runtimes import Component, EngineError, Runtime
 from edgewright.agent.settings import Settings
@@ -101,6 +102,21 @@ def profiles_at_hand(runtimes: Mapping[str, Runtime]) -> tuple[str, ...]:
     return tuple(name for name, runtime in runtimes.items() if not isinstance(runtime, MissingRuntime))
 
 
+def event_sources(runtimes: Mapping[str, Runtime]) -> list[dict[str, str]]:
+    """Return where engines tell what happens to what is ours, as the watch is told it (`watch.py`)."""
+    from edgewright.agent.runtimes.compose import ComposeRuntime  # noqa: PLC0415
+
+    sources = []
+    for runtime in runtimes.values():
+        if isinstance(runtime, ComposeRuntime):
+            try:
+                path, label, checks_health = runtime.listening_to()
+            except EngineError:
+                continue  # it is missed by whoever needs it, and told of by the next round
+            sources.append({"socket": path, "label": label, "health": "ours" if checks_health else "engine"})
+    return sources
+
+
 def _owner(paths: Paths) -> str:
     """Return the name that tells our containers from another agent's; made once and kept in a file.
 
@@ -111,10 +127,5 @@ def _owner(paths: Paths) -> str:
             return file.read().strip()
     except FileNotFoundError:
         name = secrets.token_hex(6)
-    unfinished = f"{paths.owner}.new"
-    with open(unfinished, "w", encoding="ascii") as file:
-        file.write(name + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, paths.owner)
+    write_whole(paths.owner, f"{name}\n".encode("ascii"))
     return name

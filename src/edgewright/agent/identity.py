@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from edgewright.agent.objects import sync_directory
+from edgewright.agent.durable import sync_directory
 from edgewright.agent.paths import Paths
 from edgewright.agent.session import ANCHORS, CERTIFICATE, KEY, SERVER, Identity, NotEnrolledError
 from edgewright.agent.store import STATE, Store

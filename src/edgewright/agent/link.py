@@ -6,11 +6,13 @@ Decides when the next request may go out and what an answer changes; the request
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
 
+import os
 import time
 
 from edgewright.agent import log
 from edgewright.agent.answers import RefusalError, pause_after
 from edgewright.agent.backoff import jitter, spread
+from edgewright.agent.contact import Contact
 from edgewright.agent.failpoints import hit
 from edgewright.agent.outbox import CAPABILITIES, DELIVERED, Outbox, Report
 from edgewright.agent.session import Session
@@ -63,6 +65,7 @@ class Link:
     """
 
     __slots__ = (
+        "_contact",
         "_noted",
         "_relation",
         "_session",
@@ -78,6 +81,7 @@ class Link:
         self._session = session
         self._store = store
         self.outbox = Outbox(store)
+        self._contact = Contact(os.path.dirname(store.path))
         self.polls = Channel()
         self.posts = Channel()
         self.introduced = False
@@ -173,6 +177,12 @@ class Link:
         hit("manifest.received")
         return True
 
+    def note_contact(self) -> None:
+        """Let the store know when the fleet manager answered last: the process, or the machine, may end."""
+        last = self._contact.last()
+        if last is not None:
+            self._store.set_meta(LAST_CONTACT, str(int(last)))
+
     def _introduce(self) -> None:
         self.introduced = False
         self.outbox.queue_again(CAPABILITIES)
@@ -210,6 +220,7 @@ class Link:
 
     def _reached(self) -> None:
         """Note that the way is open: what waited only for that goes at once."""
+        self._contact.note()
         for channel in (self.polls, self.posts):
             if channel.failures and not channel.told:
                 channel.succeeded()
@@ -219,7 +230,7 @@ class Link:
             self._noted = float("-inf")
         if time.monotonic() - self._noted > _CONTACT_NOTED_EVERY_SECONDS:
             self._noted = time.monotonic()
-            self._store.set_meta(LAST_CONTACT, str(int(time.time())))
+            self.note_contact()
 
     def _problem(self, error: EdgewrightError) -> None:
         """Say once, not at every attempt, what is wrong."""

@@ -31,6 +31,17 @@ def lock(path: str) -> int:
     return descriptor
 
 
+def wait_for(path: str) -> int:
+    """Return a descriptor that holds the lock file `path` until it is closed; wait as long as it takes."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def holder(path: str) -> int | None:
     """Return the process that holds the lock file `path`, None when nobody does."""
     try:

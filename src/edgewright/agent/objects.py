@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 
+from edgewright.agent.durable import make_directory, write_whole
 from edgewright.protocol.digests import check_digest, digest_of, verify_digest
 
 _PREFIX = "sha256:"
@@ -19,22 +20,15 @@ class Objects:
         try:
             with open(self._file(digest), "rb") as file:
                 data = file.read()
-        except FileNotFoundError:
-            return None
+        except OSError:
+            return None  # also a file the disk cannot read any more: what is lost is fetched again
         return data if digest_of(data) == digest else None
 
     def save(self, digest: str, data: bytes) -> None:
         """Store `data`, whose digest is checked, so that it survives a power cut from here on."""
         verify_digest(data, digest, location="object store")
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        path = self._file(digest)
-        unfinished = f"{path}.new"
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-        sync_directory(self._directory)
+        make_directory(self._directory)
+        write_whole(self._file(digest), data)
 
     def keep(self, digests: Iterable[str]) -> None:
         """Delete everything but `digests`, also what a killed process left half-written."""
@@ -49,12 +43,3 @@ class Objects:
 
     def _file(self, digest: str) -> str:
         return os.path.join(self._directory, check_digest(digest).removeprefix(_PREFIX))
-
-
-def sync_directory(directory: str) -> None:
-    """Make sure that names just made in `directory` survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

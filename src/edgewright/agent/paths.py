@@ -1,5 +1,6 @@
 """Where the agent keeps what it must not lose. Names from outside never become path segments as they are.
 
+    accepted                          copy of the accepted manifest (mirror.py)
     state.db                          accepted snapshot, revisions, outbox, events (store.py)
     objects/sha256/<hex>              deployment documents by digest (objects.py)
     projects/<deployment>/<hex>/<component>/   what runtimes materialise

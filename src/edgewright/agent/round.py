@@ -1,6 +1,6 @@
 """The round: one pass from what is on disk to what shall run, and then it ends.
 
-    introduce → accept → desired → observe → plan → fetch, apply, verify → roll back what failed → tidy
+    recover → introduce → accept → desired → observe → plan → fetch, apply, verify → roll back → tidy → upkeep
 
 It is crash-only. Everything is read from disk, the runtime is observed afresh, each step that matters is one
 durable write, and being killed anywhere is a normal event: the next round goes on from there.
@@ -12,6 +12,7 @@ the identity cannot be used, 75 another round is at work.
 """
 
 import argparse
+import json
 import os
 import sqlite3
 import sys
@@ -27,24 +28,28 @@ from edgewright.agent.backoff import jitter
 from edgewright.agent.bring_about import ENGINE_SECONDS, Wanted, bring_about
 from edgewright.agent.capabilities import describe, read_machine
 from edgewright.agent.desired import Host, load_desired
-from edgewright.agent.engines import find_runtimes, profiles_at_hand
+from edgewright.agent.engines import event_sources, find_runtimes, profiles_at_hand
 from edgewright.agent.failpoints import hit
+from edgewright.agent.integrity import look_after
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import AlreadyRunningError, lock
+from edgewright.agent.markers import save_markers
 from edgewright.agent.objects import Objects
 from edgewright.agent.outbox import CAPABILITIES, Outbox
 from edgewright.agent.paths import Paths
+from edgewright.agent.recovery import recover
 from edgewright.agent.retention import sweep
 from edgewright.agent.runtimes import Runtime
 from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
-from edgewright.agent.store import Store
+from edgewright.agent.store import Store, is_damage
 from edgewright.agent.tools import Tools
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.manifest import StateManifest
 from edgewright.protocol.media_types import capabilities_path
 
 BUSY = 75
+LOST_SECONDS = 60.0  # how often to ask for a lost document: maybe for months, and by a whole round each time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,7 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     outbox = Outbox(store)
     ledger = Ledger(store, outbox, device_id=device.device_id, notify=device.notify, clock=device.clock)
     hit("round.begun")
+    recover(device.paths, store, ledger, device.session)
     host = introduce(device, outbox)
     hit("round.introduced")
 
@@ -96,6 +102,8 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
         delays += bring_about(wanted, tools, objects, host, clock=device.clock, retry_all=retry_failed)
         if store.received() is None:  # else what was fetched for it so far need not come again
             sweep(device.paths, objects, [each.digest for each in manifest.deployments], ledger.revisions())
+        save_markers(device.paths, objects, ledger.revisions())
+        delays.append(look_after(tools, objects, host, store, now=device.clock(), idle=not any(delays)))
     hit("round.done")
     if not profiles_at_hand(device.runtimes):
         delays.append(ENGINE_SECONDS)
@@ -139,7 +147,7 @@ def complete(device: Device, objects: Objects, manifest: StateManifest) -> float
         fetch_documents(device.session, objects, manifest)
     except EdgewrightError as error:
         log.warning(f"a document of the accepted manifest is lost and cannot be fetched: {error}")
-        return pause_after(error, 1, jitter())
+        return max(pause_after(error, 1, jitter()), LOST_SECONDS)
     return None
 
 
@@ -158,7 +166,7 @@ def main(arguments: Sequence[str], runtimes: Mapping[str, Runtime] | None = None
         log.error(str(error))
         return 2
     try:
-        again = run_once(paths, settings, runtimes, lambda: say("outbox"), retry_failed=options.retry)
+        again = run_once(paths, settings, runtimes, say, retry_failed=options.retry)
     except EdgewrightError as error:
         log.error(str(error))
         return 2
@@ -176,11 +184,14 @@ def run_once(
     paths: Paths,
     settings: Settings,
     runtimes: Mapping[str, Runtime] | None,
-    notify: Callable[[], None],
+    say: Callable[[str], None],
     *,
     retry_failed: bool = False,
 ) -> float | None:
-    """Open everything, do one round, close everything; returns and raises what `reconcile` does."""
+    """Open everything, do one round, close everything; returns and raises what `reconcile` does.
+
+    `say` is told what the watch has to know (`Watch._hear`).
+    """
     store = Store(paths.database)
     session = Session(paths)
     try:
@@ -190,9 +201,15 @@ def run_once(
             store=store,
             session=session,
             runtimes=find_runtimes(settings, paths) if runtimes is None else runtimes,
-            notify=notify,
+            notify=lambda: say("outbox"),
         )
+        for each in event_sources(device.runtimes):
+            say(f"engine {json.dumps(each)}")
         return reconcile(device, retry_failed=retry_failed)
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            store.give_up(error)
+        raise
     finally:
         session.close()
         store.close()

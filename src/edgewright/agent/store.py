@@ -5,8 +5,10 @@ one *accepted* last, finished or not (spec: DS-16, OP-17). A manifest that was r
 digest, so that meeting it again costs nothing. The tables of revisions and reports are read and written by
 `ledger.py` and `outbox.py`; the schema of all of them is here.
 
-A damaged database is moved aside and a new one begun: the device asks its fleet manager again and finds
-what runs by its labels. One process writes at a time; others wait.
+A database that is damaged is moved aside, one that is missing is noticed, and a new one takes its place, in
+one step with what a copy beside it tells of the accepted manifest (`mirror.py`), so that nothing older is
+ever accepted (spec: DS-12). The rest is put together by the next round (`recovery.py`). A process that has
+the old one open finds out by `is_current`. One process writes at a time; others wait.
 
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
@@ -15,6 +17,8 @@ import os
 import sqlite3
 import time
 
+from edgewright.agent import log, mirror
+from edgewright.agent.locks import wait_for
 from edgewright.protocol.errors import EdgewrightError
 
 _VERSION = 2
@@ -58,10 +62,13 @@ _KEPT_EVENTS = 500
 _KEPT_REFUSALS = 64
 _BUSY_SECONDS = 15.0
 _DAMAGED = frozenset({11, 26})  # SQLITE_CORRUPT, SQLITE_NOTADB
+_KEPT_DAMAGED = 3
 
 SECURITY = "security"
 STATE = "state"
 SERVER = "server"
+REBUILT = "rebuilt"
+"""The meta name under which a new database tells why it is one, until a round has put the rest together."""
 
 
 class StoreError(EdgewrightError):
@@ -112,7 +119,10 @@ class Event:
 
 
 class Store:
-    """The open database. `transaction` groups what has to be on disk together or not at all."""
+    """The open database. `transaction` groups what has to be on disk together or not at all.
+
+    `moved_aside` is where a damaged one went that was found at opening, None when all was well.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -120,12 +130,21 @@ class Store:
         try:
             self.connection = _open(path)
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+            if not is_damage(error):
                 raise StoreError(f"{path}: {error}") from error
-            self.moved_aside = _move_aside(path)
-            self.connection = _open(path)
-            kept = os.path.basename(self.moved_aside)
-            self.record(STATE, f"the state database was damaged ({error}); it was moved aside as {kept}")
+            self.moved_aside = move_aside(path)
+            self.connection = _open(path, _damaged(error, self.moved_aside))
+        self._file = _file_at(path)
+
+    def is_current(self) -> bool:
+        """Whether this is still the database at its path, and not one that was moved aside or deleted."""
+        return self._file == _file_at(self.path)
+
+    def give_up(self, error: sqlite3.Error) -> None:
+        """Put a new database in the place of this one, which `error` says is damaged."""
+        moved = move_aside(self.path, self._file)
+        if moved is not None:
+            _open(self.path, _damaged(error, moved)).close()
 
     def close(self) -> None:
         """Close the database; everything is on disk already."""
@@ -153,13 +172,18 @@ class Store:
 
     def accepted(self) -> Manifest | None:
         """Return the manifest accepted last: what this device shall run."""
+        accepted = self.bound()
+        return accepted if accepted is not None and accepted.body else None
+
+    def bound(self) -> Manifest | None:
+        """Return what tells which versions may follow: the accepted manifest, empty if its body is lost."""
         return self._manifest("accepted")
 
     def knows(self, relation: str, digest: str) -> bool:
         """Whether these manifest bytes are waiting, accepted or refused already: then they are no news."""
         query = (
             "SELECT 1 FROM manifests WHERE relation = ?1 AND digest = ?2"
-            " AND (slot = 'received' OR version IS NOT NULL)"
+            " AND (slot = 'received' OR (version IS NOT NULL AND length(body) > 0))"
             " UNION ALL SELECT 1 FROM refused WHERE relation = ?1 AND digest = ?2"
         )
         return self.connection.execute(query, (relation, digest)).fetchone() is not None
@@ -169,10 +193,25 @@ class Store:
         self._put("received", manifest)
 
     def accept(self, manifest: Manifest) -> None:
-        """Make `manifest` what this device shall run and take it out of the inbox, in one step."""
+        """Make `manifest` what this device shall run and take it out of the inbox, in one step.
+
+        The copy is written first: found newer than the database, it is one whose step was not completed while
+        the inbox still holds it, and else the truth of a database that has lost its last changes.
+        """
+        mirror.save(mirror.path_beside(self.path), _copy_of(manifest))
         with self.transaction():
-            self._put("accepted", manifest)
+            self.put_accepted(manifest)
             self.drop_received(manifest)
+
+    def put_accepted(self, manifest: Manifest) -> None:
+        """Write down `manifest` as the accepted one, here alone."""
+        self._put("accepted", manifest)
+
+    def save_copy(self) -> None:
+        """Write the copy of what is accepted."""
+        accepted = self.accepted()
+        if accepted is not None:
+            mirror.save(mirror.path_beside(self.path), _copy_of(accepted))
 
     def drop_received(self, manifest: Manifest) -> None:
         """Take `manifest` out of the inbox; a newer one that came in meanwhile stays."""
@@ -208,6 +247,7 @@ class Store:
             self.connection.execute("UPDATE manifests SET version = NULL, etag = '' WHERE slot = 'accepted'")
             self.connection.execute("DELETE FROM refused")
             self.record(SECURITY, "the accepted manifest version was forgotten by a local command")
+        self.save_copy()
 
     def record(self, kind: str, message: str) -> None:
         """Remember an event; the oldest are forgotten."""
@@ -273,7 +313,74 @@ class _Transaction:
             self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
-def _open(path: str) -> sqlite3.Connection:
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether `error` says that the file's content is damaged."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def _damaged(error: sqlite3.Error, moved_aside: str | None) -> str:
+    kept = f"; it was moved aside as {os.path.basename(moved_aside)}" if moved_aside else ""
+    return f"the state database was damaged ({error}){kept}"
+
+
+def move_aside(path: str, damaged: tuple[int, int] | None = None) -> str | None:
+    """Move the damaged database at `path` aside; return where it is, None if somebody else was quicker.
+
+    The file `damaged` (device, inode) is known to be so, whatever a quick check says. Only the newest few are
+    kept: a disk that goes on damaging them is not filled by them.
+    """
+    held = wait_for(f"{path}.lock")
+    try:
+        if _file_at(path) != damaged and not _is_damaged(path):
+            return None
+        aside = [name for name in os.listdir(os.path.dirname(path)) if _number_of(name, path)]
+        aside.sort(key=lambda name: _number_of(name, path))
+        for name in aside[: 1 - _KEPT_DAMAGED]:
+            _remove(os.path.join(os.path.dirname(path), name))
+        kept = f"{path}.damaged-{_number_of(aside[-1], path) + 1 if aside else 1}"
+        for suffix in ("-wal", "-shm", ""):  # last what tells the next one that there is something to move
+            if os.path.exists(path + suffix):
+                os.replace(path + suffix, kept + suffix)
+    finally:
+        os.close(held)
+    return kept
+
+
+def _is_damaged(path: str) -> bool:
+    try:
+        _open(path).close()
+    except sqlite3.DatabaseError as error:
+        return is_damage(error)
+    return False
+
+
+def _number_of(name: str, path: str) -> int:
+    """Return the number of the database that was moved aside as `name`, 0 where it is none."""
+    number = name.removeprefix(f"{os.path.basename(path)}.damaged-")
+    return int(number) if number != name and number.isdigit() else 0
+
+
+def _remove(path: str) -> None:
+    for suffix in ("-wal", "-shm", ""):
+        if os.path.exists(path + suffix):
+            os.unlink(path + suffix)
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _copy_of(manifest: Manifest) -> mirror.Mirrored:
+    version = None if manifest.version is None else str(manifest.version)
+    return mirror.Mirrored(manifest.relation, manifest.etag, manifest.digest, version, manifest.body)
+
+
+def _open(path: str, why_new: str = "") -> sqlite3.Connection:
+    """Open the database; a new one is made where there is none, `why_new` if that is known."""
     try:
         # The file is made here so that nobody else can ever read it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -281,14 +388,14 @@ def _open(path: str) -> sqlite3.Connection:
         raise StoreError(f"{path}: {error.strerror}") from error
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        _prepare(connection, path)
+        _prepare(connection, path, why_new)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
+def _prepare(connection: sqlite3.Connection, path: str, why_new: str) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -256")
@@ -298,7 +405,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             f"{path}: written by a newer edgewright (schema {version}, this one knows {_VERSION})"
         )
     if version == 0:
-        _create(connection)
+        _create(connection, path, why_new)
     elif version < _VERSION:
         _upgrade(connection)
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -317,20 +424,36 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, path: str, why_new: str) -> None:
+    """Make the tables, and put in what the copy tells, in one step."""
     with _Transaction(connection):
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:  # nobody was quicker
             for statement in _SCHEMA.split(";\n"):
                 connection.execute(statement)
+            _restore(connection, path, why_new)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _move_aside(path: str) -> str:
-    number = 1
-    while os.path.exists(f"{path}.damaged-{number}"):
-        number += 1
-    aside = f"{path}.damaged-{number}"
-    for suffix in ("", "-wal", "-shm"):
-        if os.path.exists(path + suffix):
-            os.replace(path + suffix, aside + suffix)
-    return aside
+def _restore(connection: sqlite3.Connection, path: str, why_new: str) -> None:
+    """Take up what was accepted from its copy; without one, and without a reason, this is a new device."""
+    insert = "INSERT INTO events (at, kind, message) VALUES (?, ?, ?)"
+    kind, end = STATE, "nothing had been accepted before"
+    try:
+        copy = mirror.load(mirror.path_beside(path))
+    except mirror.MirrorError as error:
+        copy, kind, end = None, SECURITY, f"{error} too: which version was accepted last is not known"
+    else:
+        if copy is None and not why_new:
+            return
+    if copy is not None:
+        end = f"manifest version {copy.version or '(forgotten)'} was taken up from its copy"
+        columns = (copy.relation, copy.etag, copy.digest, copy.body, copy.version)
+        connection.execute(
+            "INSERT INTO manifests (slot, relation, etag, digest, body, version, at)"
+            " VALUES ('accepted', ?, ?, ?, ?, ?, ?)",
+            (*columns, time.time()),
+        )
+    reason = why_new or "the state database was missing"
+    connection.execute("INSERT INTO meta VALUES (?, ?)", (REBUILT, reason))
+    connection.execute(insert, (time.time(), kind, f"{reason}; {end}"))
+    log.error(f"{path}: {reason}; {end}")

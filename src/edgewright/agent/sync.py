@@ -62,7 +62,7 @@ def _round(paths: Paths, config: str | None, store: Store, link: Link) -> None:
     from edgewright.agent.round import run_once  # noqa: PLC0415
     from edgewright.agent.settings import Settings  # noqa: PLC0415
 
-    again = run_once(paths, Settings.load(config), None, lambda: _post(link))
+    again = run_once(paths, Settings.load(config), None, lambda _: _post(link))
     store.set_meta(_LAST_ROUND, "" if again is not None else f"{_boot()} {time.monotonic():.0f}")
 
 

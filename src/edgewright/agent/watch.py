@@ -1,14 +1,16 @@
-"""The watch: the small process that stays. It polls, posts the outbox and starts rounds, and no more.
+"""The watch: the small process that stays. It polls, posts, listens and starts rounds, and no more.
 
 One thread, one wait with one deadline. A round is started when the watch starts, when manifest bytes arrive
-that are not known, when a round asked to be followed by another, and every hour. Everything that must survive
-is in the store, so ending the watch at any instant loses nothing.
+that are not known, when the container engine tells of something that concerns us, when a round asked to be
+followed by another, and every quarter of an hour. Everything that must survive is in the store, so ending the
+watch at any instant loses nothing. When its database is damaged or taken away, the watch becomes a new one.
 
     python -I -m edgewright.agent.watch --state DIR [--config FILE] [--poll SECONDS]
 
 Standard library only, and little of it: what this process loads it keeps for months (docs/decisions/0003).
 """
 
+import json
 import os
 import select
 import signal
@@ -18,22 +20,31 @@ import time
 
 from edgewright.agent import log
 from edgewright.agent.backoff import jitter, pause, spread
+from edgewright.agent.engine_events import EngineEvents
 from edgewright.agent.failpoints import hit
 from edgewright.agent.link import Link
 from edgewright.agent.locks import lock
 from edgewright.agent.paths import DEFAULT_STATE, Paths
 from edgewright.agent.session import Session
-from edgewright.agent.store import STATE, Store
+from edgewright.agent.store import STATE, Store, is_damage
 from edgewright.protocol.errors import EdgewrightError
 
 DEFAULT_POLL_SECONDS = 60.0
 _BUSY = 75  # a round's exit code when another one is at work (round.py)
 _BUSY_RETRY_SECONDS = 5.0
-_LOOK_AGAIN_SECONDS = 3600.0  # for what changes without a word: capabilities, and containers that stopped
+_LOOK_AGAIN_SECONDS = 900.0  # for what changes without a word: capabilities, and what no event told of
+_HEALTH_SECONDS = 60.0  # between two rounds where nobody but a round runs health checks
+_SETTLE_SECONDS = 0.3  # from an event to its round: what belongs together comes together
+_SETTLE_AT_MOST_SECONDS = 60.0
+_CALM_SECONDS = 300.0  # without an event: the next one is answered at once again
 
 
 class Stop(BaseException):
     """The process was asked to end."""
+
+
+class DatabaseLostError(Exception):
+    """The open database is not the agent's any more: it was damaged, or somebody took it away."""
 
 
 class Watch:
@@ -42,12 +53,16 @@ class Watch:
     __slots__ = (
         "_again_at",
         "_crashes",
+        "_engine",
         "_link",
+        "_look_again_seconds",
         "_nudged",
         "_pid",
         "_pipe",
         "_poll_seconds",
         "_round",
+        "_stirred_at",
+        "_stirs",
         "_store",
         "_text",
         "_wake",
@@ -62,6 +77,10 @@ class Watch:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._again_at: float | None = 0.0
         self._nudged = False
+        self._engine = EngineEvents()
+        self._look_again_seconds = _LOOK_AGAIN_SECONDS
+        self._stirs = 0
+        self._stirred_at = float("-inf")
         self._crashes = 0
         self._pid = 0
         self._pipe = -1
@@ -83,12 +102,18 @@ class Watch:
 
     def _turn(self) -> None:
         """Do what is due now, then wait for what is due next."""
+        if not self._store.is_current():
+            if not self._pid:
+                raise DatabaseLostError
+            self._wait(float("inf"))  # the round may be the one that has put another in its place
+            return
         if self._nudged:
             self._nudged = False
             self._link.polls.due = self._link.posts.due = self._again_at = 0.0
         if self._link.greet():
             self._again_at = 0.0
         self._start_round_if_due()
+        self._engine.connect()
         while self._link.post():
             pass
         if self._link.poll(self._poll_seconds):
@@ -100,6 +125,14 @@ class Watch:
         """Poll and start a round as soon as what is being done is done: a person asked for it."""
         self._nudged = True
 
+    def end(self) -> None:
+        """Leave everything as the next start needs it."""
+        self.end_round()
+        try:
+            self._link.note_contact()
+        except sqlite3.Error as error:
+            log.warning(f"when the fleet manager answered last could not be noted: {error}")
+
     def end_round(self) -> None:
         """Kill the round at work and what it started; the next one begins where it stood."""
         if self._pid:
@@ -110,23 +143,44 @@ class Watch:
 
     def _deadline(self) -> float:
         """Return the next instant (monotonic) at which something is to be done without being told."""
-        times = []
+        times = [self._link.due(), self._engine.due]
         if self._again_at is not None and not self._pid:
             times.append(self._again_at)
-        return min([*times, self._link.due()])
+        return min(times)
 
     def _wait(self, deadline: float) -> None:
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)
         if self._pid:
             poller.register(self._pipe, select.POLLIN)
+        engine = self._engine.fd
+        if engine >= 0:
+            poller.register(engine, select.POLLIN)
         seconds = deadline - time.monotonic()
         milliseconds = None if seconds == float("inf") else max(int(seconds * 1000) + 1, 0)
         for fd, _ in poller.poll(milliseconds):
             if fd == self._wake:
                 os.read(self._wake, 512)
+            elif fd == engine:
+                if self._engine.hear():
+                    self._stir()
             else:
                 self._hear()
+
+    def _stir(self) -> None:
+        """Let a round look at what the engine told of; the longer the trouble goes on, the later.
+
+        What a round does itself is told of as well. It is not told apart from what others do meanwhile: one
+        more round looks at either, finds nothing to do where it was the former, and so nothing more is told.
+        """
+        now = time.monotonic()
+        if now - self._stirred_at > _CALM_SECONDS:
+            self._stirs = 0
+        self._stirred_at = now
+        wait = min(_SETTLE_SECONDS * 2.0 ** min(self._stirs, 30), _SETTLE_AT_MOST_SECONDS)
+        if self._again_at is None or now + wait < self._again_at:
+            self._again_at = now + wait
+            self._stirs += 1
 
     def _start_round_if_due(self) -> None:
         if self._pid or self._again_at is None or time.monotonic() < self._again_at:
@@ -153,18 +207,30 @@ class Watch:
         hit("round.spawned")
 
     def _hear(self) -> None:
-        """Take in what the round says: `outbox` wakes us up, `again SECONDS` asks for another round."""
+        """Take in what the round says.
+
+        `outbox` wakes us up, `again SECONDS` asks for another round, `engine JSON` tells where to listen.
+        """
         data = os.read(self._pipe, 4096)
         if not data:
             self._round_ended()
             return
         *lines, self._text = (self._text + data).split(b"\n")
         for line in lines:
-            word, _, number = line.partition(b" ")
-            if word == b"again":
-                again = time.monotonic() + float(number)
+            word, _, rest = line.partition(b" ")
+            if word == b"engine":
+                self._listen(json.loads(rest))
+            elif word == b"again":
+                again = time.monotonic() + float(rest)
                 # News that came while the round was at work do not wait for it.
                 self._again_at = again if self._again_at is None else min(again, self._again_at)
+
+    def _listen(self, engine: dict[str, str]) -> None:
+        """Listen to the engine a round works with: its `socket`, our `label`, and `health`: who checks it."""
+        ours = engine["health"] == "ours"
+        self._look_again_seconds = _HEALTH_SECONDS if ours else _LOOK_AGAIN_SECONDS
+        self._engine.listen_to(engine["socket"], engine["label"], health=not ours)
+        self._engine.connect()
 
     def _round_ended(self) -> None:
         """Reap the round; one that broke is followed by another, later each time."""
@@ -176,7 +242,7 @@ class Watch:
         if code == 0:
             self._crashes = 0
             if self._again_at is None:
-                self._again_at = time.monotonic() + spread(_LOOK_AGAIN_SECONDS, jitter())
+                self._again_at = time.monotonic() + spread(self._look_again_seconds, jitter())
             return
         if code == _BUSY:
             self._again_at = time.monotonic() + _BUSY_RETRY_SECONDS
@@ -219,8 +285,6 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
     except OSError as error:
         log.error(f"{error.filename}: {error.strerror}")
         return 2
-    if store.moved_aside:
-        log.error(f"the state database was damaged and is begun anew; the old one is {store.moved_aside}")
     session = Session(paths)
     try:
         log.info(f"{session.identity.client}: looking after {paths.root}")
@@ -236,18 +300,28 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGHUP, lambda *_: watch.poll_now())
+    lost = False
     try:
         watch.run()
+    except DatabaseLostError:
+        lost = True
     except Stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        watch.end_round()
+        watch.end()
         log.info("stopped")
     except sqlite3.DatabaseError as error:
-        log.error(f"{paths.database}: {error}; the next start looks after it")
-        return 1
+        if not is_damage(error):
+            log.error(f"{paths.database}: {error}; the next start looks after it")
+            return 1
+        watch.end_round()
+        store.give_up(error)
+        lost = True
     finally:
         os.close(held)
+    if lost:
+        log.warning(f"{paths.database} was replaced; starting over with the new one")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
     return 0
 
 

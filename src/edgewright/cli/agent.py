@@ -13,6 +13,9 @@ from edgewright.cli.arguments import command, commands, run_command
 from edgewright.cli.errors import OutcomeError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgewright.agent.integrity import Finding
     from edgewright.agent.settings import Settings
     from edgewright.agent.store import Store
 
@@ -76,6 +79,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reconcile.add_argument("--retry", action="store_true", help="try again what failed for good")
     _add_state(reconcile)
 
+    retry = command(
+        group,
+        "retry",
+        _retry,
+        summary="try again what failed and was given up",
+        more="A revision that failed is not tried again by itself. What runs in its place goes on running\n"
+        "until the new try has everything it needs.",
+    )
+    retry.add_argument(
+        "deployment", nargs="?", metavar="DEPLOYMENT", help="its id (default: all that were given up)"
+    )
+    _add_state(retry, config=False)
+
     status = command(
         group, "status", _status, summary="show what this device is told to run, and how it stands"
     )
@@ -87,6 +103,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     capabilities.add_argument("--device-id", metavar="ID", help="as if the device had this id")
     _add_state(capabilities)
+
+    verify = command(
+        group,
+        "verify",
+        _verify,
+        summary="look for damage in everything this device holds",
+        more="Reads the database, documents, projects and images byte by byte; ends with 1 if something is\n"
+        "damaged and was not mended.",
+    )
+    verify.add_argument("--mend", action="store_true", help="bring back what is damaged, and start it again")
+    verify.add_argument("--json", action="store_true", help="for programs")
+    _add_state(verify)
 
     reset = command(
         group,
@@ -162,6 +190,38 @@ def _reconcile(args: argparse.Namespace) -> int:
     return code
 
 
+def _retry(args: argparse.Namespace) -> int:
+    """Leave word for the next round, and have the watch start it now."""
+    import signal
+
+    from edgewright.agent.ledger import Ledger
+    from edgewright.agent.locks import holder
+    from edgewright.agent.outbox import Outbox
+    from edgewright.agent.revisions import GIVEN_UP, reported
+
+    store = _open_store(args.state)
+    try:
+        ledger = Ledger(store, Outbox(store), device_id="", notify=lambda: None)
+        known = reported(ledger.revisions())
+        asked = [each for each in known if args.deployment in (None, each.deployment_id)]
+        if not asked and args.deployment is not None:
+            raise UsageError(f"there is no deployment {args.deployment} on this device")
+        given_up = [each for each in asked if each.stage in GIVEN_UP]
+        for each in given_up:
+            ledger.wish_retry(each.deployment_id)
+    finally:
+        store.close()
+    if not given_up:
+        raise OutcomeError("nothing was given up, so there is nothing to try again")
+    watch = holder(Paths(args.state).watch_lock)
+    if watch is not None:
+        os.kill(watch, signal.SIGHUP)
+    when = "is tried again" if watch is not None else "is tried again when the agent runs"
+    for each in given_up:
+        print(f"deployment {each.name} ({each.deployment_id}) {when}")
+    return 0
+
+
 def _enroll(args: argparse.Namespace) -> int:
     from edgewright.agent.enroll import enroll_with_files, enroll_with_token
 
@@ -228,6 +288,37 @@ def _device_id(paths: Paths, settings: Settings) -> str:
         return "not-enrolled"
 
 
+def _verify(args: argparse.Namespace) -> int:
+    from edgewright.agent.locks import AlreadyRunningError
+    from edgewright.agent.session import Identity
+    from edgewright.agent.settings import Settings
+    from edgewright.agent.verify import verify
+
+    paths, settings = Paths(args.state), Settings.load(args.config)
+    Identity(paths.identity)  # raises where no agent has been at work
+    try:
+        findings = verify(paths, settings, mend=args.mend)
+    except AlreadyRunningError:
+        raise AlreadyRunningError(f"{args.state}: a round is at work; try again when it has ended") from None
+    _print_findings(findings, as_json=args.json)
+    return 0 if all(each.mended for each in findings) else 1
+
+
+def _print_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from edgewright.cli.output import plain_table
+
+    if as_json:
+        print(json.dumps([asdict(each) for each in findings], indent=2, ensure_ascii=False))
+    elif findings:
+        rows = [(each.part, each.name, each.problem, each.outcome) for each in findings]
+        print(plain_table(("part", "name", "what is wrong", "what was done"), rows))
+    else:
+        print("everything is whole")
+
+
 def _reset_version(args: argparse.Namespace) -> int:
     store = _open_store(args.state)
     try:
@@ -254,10 +345,11 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _open_store(state: str) -> Store:
+    from edgewright.agent.mirror import path_beside
     from edgewright.agent.store import Store
 
     paths = Paths(state)
-    if not Path(paths.database).exists():
+    if not Path(paths.database).exists() and not Path(path_beside(paths.database)).exists():
         raise UsageError(
             f"{paths.root}: no agent has been at work here; begin with 'edgewright agent enroll'"
         )
@@ -266,10 +358,12 @@ def _open_store(state: str) -> Store:
 
 def _facts(paths: Paths, store: Store) -> dict[str, Any]:
     """Return everything `status` shows, as plain values; times are ISO 8601."""
+    from edgewright.agent.contact import Contact
     from edgewright.agent.ledger import Ledger
     from edgewright.agent.link import LAST_CONTACT, LAST_PROBLEM
     from edgewright.agent.locks import holder
     from edgewright.agent.outbox import Outbox
+    from edgewright.agent.revisions import reported
     from edgewright.agent.session import Identity
     from edgewright.protocol.errors import EdgewrightError
 
@@ -287,13 +381,14 @@ def _facts(paths: Paths, store: Store) -> dict[str, Any]:
     except EdgewrightError as error:
         identity = {"problem": str(error)}
     accepted, received = store.accepted(), store.received()
-    contact = store.meta(LAST_CONTACT)
+    noted = float(store.meta(LAST_CONTACT) or 0)
+    contact = max(Contact(paths.root).last() or 0.0, noted)
     ledger = Ledger(store, outbox, device_id="", notify=lambda: None)
     return {
         "identity": identity,
         "running": holder(paths.watch_lock),
         "contact": {
-            "last": _moment(float(contact)) if contact else None,
+            "last": _moment(contact) if contact else None,
             "problem": store.meta(LAST_PROBLEM) or None,
             "reports_waiting": len(outbox),
         },
@@ -302,7 +397,7 @@ def _facts(paths: Paths, store: Store) -> dict[str, Any]:
             "digest": None if accepted is None else accepted.digest,
             "waiting": None if received is None else (received.problem or "not judged yet"),
         },
-        "deployments": [_deployment(revision) for revision in ledger.revisions()],
+        "deployments": [_deployment(revision) for revision in reported(ledger.revisions())],
         "events": [
             {"at": _moment(each.at), "kind": each.kind, "message": each.message} for each in store.events()
         ],
@@ -310,8 +405,9 @@ def _facts(paths: Paths, store: Store) -> dict[str, Any]:
 
 
 def _deployment(revision: Any) -> dict[str, Any]:
-    from edgewright.agent.status import state_of
+    from edgewright.agent.status import failure_of, state_of
 
+    failure = failure_of(revision)
     return {
         "id": revision.deployment_id,
         "name": revision.name,
@@ -319,7 +415,7 @@ def _deployment(revision: Any) -> dict[str, Any]:
         "stage": revision.stage.value,
         "state": state_of(revision).value,
         "adopted_manifest_version": revision.adopted,
-        "error": None if revision.failure is None else revision.failure.message,
+        "error": None if failure is None else failure.message,
         "components": [
             {
                 "name": each.name,
