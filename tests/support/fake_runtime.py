@@ -1,10 +1,10 @@
 """A runtime that works, in memory: what the real ones do to containers it does to a dictionary.
 
 It keeps the contract of `Runtime`, so that whatever is tested with it is tested as it runs. Trouble is
-arranged per component name before the call: `unfetchable`, `invalid`, `refused` (comes up wrong),
-`engine_down`, `disk_full`. What happens to a component afterwards is arranged with `break_down`,
-`crash_loop`, `lose` and `damage`. Each component has one named volume, a text in `volumes` that whoever
-plays the application writes.
+arranged per component name before the call: `unfetchable`, `invalid`, `refused` (comes up wrong; a whole
+revision by its digest: `refused_revisions`), `engine_down`, `disk_full`. What happens to a component
+afterwards is arranged with `break_down`, `crash_loop`, `lose` and `damage`. Each component has one named
+volume, a text in `volumes` that whoever plays the application writes.
 """
 
 import json
@@ -38,6 +38,7 @@ class FakeRuntime:
     unfetchable: set[str] = field(default_factory=set)
     invalid: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
+    refused_revisions: set[str] = field(default_factory=set)
     engine_down: bool = False
     disk_full: bool = False
     installed: dict[tuple[str, str], ObservedComponent] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class FakeRuntime:
         self._called("apply", component.deployment_id, component.name)
         if _entry(component) not in self.fetched:
             raise ApplyError("it was not fetched", component=component.name)
-        failed = component.name in self.refused
+        failed = component.name in self.refused or component.revision in self.refused_revisions
         self.volumes.setdefault(component.key, "")
         self.environments[component.key] = dict(component.environment)
         self.installed[component.key] = ObservedComponent(

@@ -17,7 +17,7 @@ from edgewright.agent.desired import Desired, components_of
 from edgewright.agent.failpoints import hit
 from edgewright.agent.plan import Action, Hold, Install, Refuse, Remove, Repair, RollBack, Wait
 from edgewright.agent.removal import remove
-from edgewright.agent.revisions import BEGUN, Failure, Revision, Stage
+from edgewright.agent.revisions import BEGUN, WORDS, Failure, Revision, Stage
 from edgewright.agent.rollback import hold_back, roll_back
 from edgewright.agent.runtimes import Component, ComponentError, EngineError
 from edgewright.agent.tools import Tools, bring_here, restore_volumes
@@ -54,9 +54,9 @@ def carry_out(action: Action, tools: Tools) -> int:
                 )
             )
             return 0
-        case Wait(desired, reason):
+        case Wait(desired, reason, tries):
             log.warning(f"deployment {desired.name} waits: {reason}")
-            return 1
+            return tries
         case _:
             assert_never(action)
 
@@ -192,10 +192,10 @@ class _Course:
         return True
 
     def _fail(self, name: str, error: ComponentError) -> None:
-        """Note a failure; what may succeed later is pending."""
+        """Note a failure; what may succeed later is as far as it was."""
         failure = Failure.of(error)
         log.warning(f"deployment {self._desired.name}: {error}")
-        state = State.PENDING if error.retryable else State.FAILED
+        state = WORDS[self._revision.stage] if error.retryable else State.FAILED
         self._revision = self._revision.with_component(name, state, failure)
         self._revision = replace(self._revision, failure=self._revision.failure or failure)
 

@@ -17,7 +17,7 @@ from edgewright.agent.desired import (
 )
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.objects import Objects
-from edgewright.agent.plan import Action, Found, Observed, RollBack, plan
+from edgewright.agent.plan import Action, Found, Observed, RollBack, Wait, plan
 from edgewright.agent.revisions import Revision, Stage
 from edgewright.agent.runtimes import Component, ComponentError, EngineError, ObservedComponent, Runtime
 from edgewright.agent.tools import Tools
@@ -64,11 +64,13 @@ def bring_about(
         )
         return plan(wanted.desired, found, version=wanted.version), delay
 
-    given_up = _failed(tools.ledger.revisions())
+    before = _failed(tools.ledger.revisions())
     actions, delay = planned()
     delays = [delay, *(_carry_out(action, tools) for action in actions)]
-    if _failed(tools.ledger.revisions()) - given_up:
-        delays += [_carry_out(action, tools) for action in planned()[0] if isinstance(action, RollBack)]
+    if failed := _failed(tools.ledger.revisions()) - before:
+        for action in planned()[0]:
+            if isinstance(action, RollBack | Wait) and action.desired.key in failed:
+                delays.append(_carry_out(action, tools))
     release(wanted.desired, kept, tools)
     return delays
 

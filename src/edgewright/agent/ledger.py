@@ -147,7 +147,11 @@ class Ledger:
             self._notify()
 
     def _write(self, revision: Revision, *, reported: bool = True) -> bool:
-        """Write one revision and queue its status; return whether that says anything new."""
+        """Write one revision and queue its status; return whether that says anything new.
+
+        Nothing is said of one that was replaced, nor of one that runs while something has still to go for it:
+        it is completely applied only then (spec: ST-8).
+        """
         components = [[each.name, each.state, _plain(each.failure)] for each in revision.components]
         failure = None if revision.failure is None else json.dumps(_plain(revision.failure))
         self._store.connection.execute(
@@ -171,7 +175,8 @@ class Ledger:
                 None if revision.stand_in is None else json.dumps(asdict(revision.stand_in)),
             ),
         )
-        if revision.stage is Stage.SUPERSEDED or not reported:
+        unfinished = revision.stage is Stage.INSTALLED and revision.leaving
+        if revision.stage is Stage.SUPERSEDED or unfinished or not reported:
             return False
         body = report(revision, self._device_id).render()
         path = status_path(revision.deployment_id)

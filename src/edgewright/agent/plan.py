@@ -24,6 +24,7 @@ from edgewright.protocol.status import State
 
 Observed = Mapping[tuple[str, str], ObservedComponent]
 """(deployment id, component name) to what was found running."""
+_MANY_TRIES = 8
 CALM_SECONDS = 600.0
 """What ran so long after a repair is well again: the next repair is the first one. More than any pause."""
 
@@ -109,10 +110,11 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A deployment cannot be looked after now; the next round tries again."""
+    """A deployment cannot be looked after now; a later round tries again, after as long as after `tries`."""
 
     desired: Desired
     reason: str
+    tries: int = 1
 
 
 Action = Install | Repair | RollBack | Hold | Remove | Refuse | Wait
@@ -268,7 +270,8 @@ class _Deployment:
         if good is None or (good.stage is Stage.SUPERSEDED and not self._found.automatic):
             return
         if desired is None:
-            yield Wait(self._desired, f"the document of revision {good.digest} to go back to is lost")
+            reason = f"the document of revision {good.digest} to go back to is lost"
+            yield Wait(self._desired, reason, _MANY_TRIES)
             return
         whole = good.stage is not Stage.INSTALLED
         names = desired.component_names if whole else _broken(desired, self._found.observed)

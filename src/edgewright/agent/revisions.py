@@ -73,7 +73,7 @@ STAGES: Final[Mapping[Stage, StageFacts]] = {
     ),
     S.FAILED: StageFacts(
         State.FAILED,
-        _OUT | {S.ACCEPTED, S.FETCHING, S.APPLYING, S.ROLLING_BACK},
+        _OUT | {S.ACCEPTED, S.FETCHING, S.APPLYING, S.INSTALLED, S.ROLLING_BACK, S.ROLLED_BACK},
         "brings back the last good revision; without one it leaves everything as it is",
     ),
     S.ROLLING_BACK: StageFacts(
@@ -196,6 +196,16 @@ class Revision:
             for each in self.components
         )
         return replace(self, components=components, stand_in=stand_in)
+
+
+def reported(revisions: Sequence[Revision]) -> list[Revision]:
+    """Return the revision of each deployment that is reported: the wanted one, not what runs in its place."""
+    found: dict[str, Revision] = {}
+    for each in revisions:
+        known = found.get(each.deployment_id)
+        if each.stage is not S.SUPERSEDED and (known is None or known.verified > each.verified):
+            found[each.deployment_id] = each
+    return list(found.values())
 
 
 def last_good(revisions: Sequence[Revision]) -> Revision | None:

@@ -1,133 +1,13 @@
 """Whole rounds over a runtime in memory: what is true afterwards, also when a round died anywhere."""
 
-import json
-from collections.abc import Mapping
-
 import pytest
 
 from edgewright.agent import bring_about
 from edgewright.agent.ledger import Ledger
-from edgewright.agent.outbox import Outbox
-from edgewright.agent.paths import Paths
 from edgewright.agent.revisions import FOLLOWS, Stage
-from edgewright.agent.round import Device, reconcile
 from edgewright.agent.settings import Settings
-from edgewright.agent.store import Manifest, Store, _Transaction
-from edgewright.net.http import HttpError, Response
-from support.fake_runtime import FakeRuntime
-from support.foreign_server import deployment_yaml, digest_of, pack
-
-ID = "11111111-1111-4111-8111-111111111111"
-OTHER = "22222222-2222-4222-8222-222222222222"
-RELATION = "spiffe://example.org/margo/wfm/main/client/edge-01"
-
-
-class Crash(BaseException):
-    """The process was killed here."""
-
-
-class FakeIdentity:
-    client = RELATION
-    device_id = "edge-01"
-
-
-class FakeSession:
-    """A session to a server that is a dictionary of paths to bytes."""
-
-    identity = FakeIdentity()
-
-    def __init__(self):
-        self.served: dict[str, bytes] = {}
-        self.asked: list[str] = []
-        self.reachable = True
-
-    def request(self, method, path, *, headers=(), body=None):
-        self.asked.append(path)
-        if not self.reachable:
-            raise HttpError("wfm.example:443", "connection refused; is it running?")
-        if path in self.served:
-            return Response(200, "OK", {}, self.served[path])
-        problem = json.dumps({"type": "about:blank", "title": "Not Found", "status": 404, "retryable": False})
-        return Response(404, "Not Found", {}, problem.encode())
-
-    def close(self):
-        pass
-
-
-class Bench:
-    """One device in memory and on a temporary disk; what the watch would do is done by `receive`."""
-
-    def __init__(self, directory):
-        self.paths = Paths(str(directory))
-        self.paths.make()
-        self.session = FakeSession()
-        self.runtime = FakeRuntime()
-        self.version = 0
-        self.told = 0
-        self.now = 1_700_000_000.0
-
-    def receive(self, *documents: bytes, version: int | None = None) -> int:
-        """Let the watch receive a manifest of `documents`, which the server then serves."""
-        self.version = version or self.version + 1
-        bodies: Mapping[str, bytes] = {json.loads(data)["id"]: data for data in documents}
-        listed = []
-        for deployment_id, data in bodies.items():
-            url = f"/api/v1/deployments/{deployment_id}/{digest_of(data)}"
-            self.session.served[url] = data
-            listed.append({"deploymentId": deployment_id, "digest": digest_of(data), "url": url})
-        bundle = None
-        if listed:
-            packed = pack({f"{key}.yaml": data for key, data in bodies.items()})
-            url = f"/api/v1/bundles/{digest_of(packed)}"
-            self.session.served[url] = packed
-            bundle = {
-                "mediaType": "application/vnd.margo.bundle.v1+tar+gzip",
-                "digest": digest_of(packed),
-                "url": url,
-            }
-        body = json.dumps({"manifestVersion": self.version, "bundle": bundle, "deployments": listed}).encode()
-        store = Store(self.paths.database)
-        store.receive(Manifest(relation=RELATION, etag='"e"', digest=digest_of(body), body=body))
-        store.close()
-        return self.version
-
-    def round(self, *, retry_failed: bool = False, settings: Settings | None = None) -> float | None:
-        """Do one round as a process of its own would: everything opened anew."""
-        store = Store(self.paths.database)
-        try:
-            device = Device(
-                paths=self.paths,
-                settings=settings or Settings(),
-                store=store,
-                session=self.session,
-                runtimes={"compose": self.runtime},
-                notify=self._notify,
-                clock=lambda: self.now,
-            )
-            return reconcile(device, retry_failed=retry_failed)
-        finally:
-            store.close()
-
-    def _notify(self) -> None:
-        self.told += 1
-
-    @property
-    def reports(self):
-        """What waits in the outbox, in order, as (path, JSON)."""
-        store = Store(self.paths.database)
-        rows = store.connection.execute("SELECT path, body FROM outbox ORDER BY number").fetchall()
-        store.close()
-        return [(path, json.loads(body)) for path, body in rows]
-
-    def last(self, deployment_id=ID):
-        """The last status of a deployment."""
-        return [body for path, body in self.reports if path.endswith(f"/{deployment_id}/status")][-1]
-
-    def revisions(self):
-        store = Store(self.paths.database)
-        found = Ledger(store, Outbox(store), device_id="", notify=lambda: None).revisions()
-        store.close()
-        return found
+from support.bench import ID, OTHER, Bench, Crash, Fuse, with_fuse
+from support.foreign_server import deployment_yaml, digest_of
 
 
 @pytest.fixture
@@ -301,38 +181,6 @@ def test_after_a_bundle_that_lied_the_next_attempt_goes_one_by_one(bench):
 
 
 # --- dying -------------------------------------------------------------------------------------------
-
-
-class Fuse:
-    """Kills the process at the `at`-th chance; chances are before each durable step and around each call."""
-
-    def __init__(self, at):
-        self.left = at
-
-    def burn(self):
-        self.left -= 1
-        if self.left == 0:
-            raise Crash
-
-
-def with_fuse(monkeypatch, bench, fuse):
-    enter = _Transaction.__enter__
-
-    def burning_enter(self):
-        fuse.burn()
-        return enter(self)
-
-    monkeypatch.setattr(_Transaction, "__enter__", burning_enter)
-    for name in ("observe", "fetch", "apply", "verify", "remove", "snapshot", "restore", "release"):
-        call = getattr(bench.runtime, name)
-
-        def burning(*arguments, call=call):
-            fuse.burn()
-            result = call(*arguments)
-            fuse.burn()
-            return result
-
-        monkeypatch.setattr(bench.runtime, name, burning)
 
 
 CHANCES = range(1, 200)
