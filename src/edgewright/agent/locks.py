@@ -26,8 +26,8 @@ def lock(path: str) -> int:
         raise AlreadyRunningError(
             f"{path}: held by process {holder or '?'}, which is at work already"
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode("ascii"))
+    # In place of another's, and as long as that: a full disk has no room for anything new.
+    os.pwrite(descriptor, f"{os.getpid():<10}\n".encode("ascii"), 0)
     return descriptor
 
 

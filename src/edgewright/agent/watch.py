@@ -91,12 +91,13 @@ class Watch:
         stumbles = 0
         while True:
             try:
+                if stumbles:
+                    self._wait(time.monotonic() + pause(stumbles, jitter()))
                 self._turn()
             except (OSError, sqlite3.OperationalError) as error:
                 # No room on the disk, no memory for a round: ending would make neither better.
                 stumbles += 1
                 log.error(f"going on after: {error}")
-                self._wait(time.monotonic() + pause(stumbles, jitter()))
             else:
                 stumbles = 0
 
@@ -136,9 +137,12 @@ class Watch:
     def end_round(self) -> None:
         """Kill the round at work and what it started; the next one begins where it stood."""
         if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            kill_children(self._pid)
-            os.waitpid(self._pid, 0)
+            try:
+                os.kill(self._pid, signal.SIGKILL)
+                kill_children(self._pid)
+                os.waitpid(self._pid, 0)
+            except ProcessLookupError:
+                pass  # we were asked to end in the instant in which the round was reaped
             self._pid = 0
 
     def _deadline(self) -> float:
@@ -250,10 +254,10 @@ class Watch:
         self._crashes += 1
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         log.warning(f"a round {how}")
-        if self._crashes == 1:
-            self._store.record(STATE, f"a round {how}")
         again = time.monotonic() + pause(self._crashes, jitter())
         self._again_at = again if self._again_at is None else max(again, self._again_at)
+        if self._crashes == 1:
+            self._store.record(STATE, f"a round {how}")  # fails on a full disk: nothing may come after it
 
 
 def kill_children(leader: int) -> None:
