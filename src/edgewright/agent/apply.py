@@ -85,7 +85,11 @@ class _Course:
             return self._outcome()
         first = self._components[0].name
         begun = self._revision.at(Stage.APPLYING, State.PENDING).with_component(first, State.INSTALLING)
-        self._revision = replace(begun, adopted=self._desired.version, leaving=action.dropped)
+        # What it took to fetch it says nothing about how it will come up.
+        attempts = begun.attempts if action.revision.stage in BEGUN else 0
+        self._revision = replace(
+            begun, adopted=self._desired.version, leaving=action.dropped, attempts=attempts
+        )
         self._tools.ledger.begin(self._revision)
         hit("apply.begun")
         return self._bring_up(self._components)

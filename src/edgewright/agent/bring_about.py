@@ -17,7 +17,8 @@ from edgewright.agent.desired import (
 )
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.objects import Objects
-from edgewright.agent.plan import Action, Found, Observed, RollBack, Wait, plan
+from edgewright.agent.plan import Action, Found, Hold, Observed, RollBack, Wait, plan
+from edgewright.agent.retention import drop_snapshots
 from edgewright.agent.revisions import Revision, Stage
 from edgewright.agent.runtimes import Component, ComponentError, EngineError, ObservedComponent, Runtime
 from edgewright.agent.tools import Tools
@@ -50,6 +51,7 @@ def bring_about(
 
     `retry_all` gives everything that was given up another try.
     """
+    drop_snapshots(tools.paths, tools.ledger.revisions())
     remember_wanted(wanted.desired, tools.ledger, retry_all=retry_all)
     kept = load_kept(tools.ledger.revisions(), wanted.desired, objects, host)
 
@@ -81,6 +83,8 @@ def _failed(revisions: Sequence[Revision]) -> set[tuple[str, str]]:
 
 def _carry_out(action: Action, tools: Tools) -> float | None:
     tries = carry_out(action, tools)
+    if isinstance(action, Hold):
+        return action.seconds
     return pause(tries, jitter()) if tries else None
 
 

@@ -18,6 +18,7 @@ from edgewright.agent.revisions import (
     Revision,
     Stage,
     last_good,
+    reported,
 )
 from edgewright.agent.runtimes import Health, ObservedComponent
 from edgewright.protocol.status import State
@@ -171,7 +172,7 @@ def _removal(deployment_id: str, revisions: Sequence[Revision], observed: Observ
     going = next((each for each in revisions if each.stage is Stage.REMOVING), None)
     if going is not None:
         return Remove(replace(going, failure=None), names)
-    last = next((each for each in revisions if each.stage is not Stage.SUPERSEDED), None)
+    last = next(iter(reported(revisions)), None)
     components = last.components if last is not None else ()
     revision = Revision(
         deployment_id=deployment_id,
@@ -255,7 +256,7 @@ class _Deployment:
             broken = desired.component_names  # whether they are up is to be verified
         strays = self._others(desired, remembered=revision.stage is not Stage.INSTALLED)
         dropped = tuple(dict.fromkeys((*strays, *revision.leaving)))
-        if not broken and not dropped:
+        if not broken and (not dropped or revision.stage is not Stage.INSTALLED):
             return
         tries = _tries(revision, self._found.now)
         seconds = _seconds_left(revision, tries, self._found.now)

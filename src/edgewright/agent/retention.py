@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import BEGUN, WAITING, Revision, Stage
+from edgewright.agent.revisions import WAITING, Revision, Stage
 
 
 def forgotten(siblings: Sequence[Revision], running: Revision, keep: int) -> list[Revision]:
@@ -25,35 +25,36 @@ def forgotten(siblings: Sequence[Revision], running: Revision, keep: int) -> lis
     return [each for each in others if each.key not in kept]
 
 
-def needs_snapshots(siblings: Iterable[Revision]) -> bool:
-    """Whether volumes of one deployment may have to be put back: a revision began and did not come up."""
-    open_stages = BEGUN | {Stage.FAILED, Stage.ROLLING_BACK}
-    return any(
-        each.stage in open_stages or (each.stage is Stage.SUPERSEDED and not each.verified)
-        for each in siblings
-    )
+def may_need_snapshots(siblings: Iterable[Revision]) -> bool:
+    """Whether volumes of one deployment may have to be put back: no revision of it runs whole."""
+    return not any(each.stage is Stage.INSTALLED for each in siblings)
+
+
+def drop_snapshots(paths: Paths, revisions: Sequence[Revision]) -> None:
+    """Delete copies of volumes that have served, before they could be taken for the latest.
+
+    What has been written since an update was good must never be lost to a copy from before it.
+    """
+    for deployment_id in {each.deployment_id for each in revisions}:
+        siblings = [each for each in revisions if each.deployment_id == deployment_id]
+        if not may_need_snapshots(siblings):
+            for each in siblings:
+                shutil.rmtree(paths.snapshots(*each.key), ignore_errors=True)
 
 
 def sweep(paths: Paths, objects: Objects, listed: Iterable[str], revisions: Sequence[Revision]) -> None:
     """Delete what nothing refers to any more: documents not `listed`, projects, copies of volumes."""
     objects.keep([*listed, *(revision.digest for revision in revisions)])
-    deployments = {paths.deployment(each.deployment_id): each.deployment_id for each in revisions}
+    deployments = {paths.deployment(each.deployment_id) for each in revisions}
+    kept = {paths.revision(*each.key) for each in revisions}
     for directory in _inside(paths.projects):
         if directory not in deployments:
             shutil.rmtree(directory, ignore_errors=True)
             continue
-        siblings = [each for each in revisions if each.deployment_id == deployments[directory]]
-        _sweep_deployment(paths, directory, siblings)
-
-
-def _sweep_deployment(paths: Paths, directory: str, siblings: Sequence[Revision]) -> None:
-    kept = {paths.revision(*each.key) for each in siblings}
-    for revision in _inside(directory):
-        if revision not in kept:
-            shutil.rmtree(revision, ignore_errors=True)
-    if not needs_snapshots(siblings):
-        for each in siblings:
-            shutil.rmtree(paths.snapshots(*each.key), ignore_errors=True)
+        for revision in _inside(directory):
+            if revision not in kept:
+                shutil.rmtree(revision, ignore_errors=True)
+    drop_snapshots(paths, revisions)
 
 
 def _inside(directory: str) -> Iterator[str]:

@@ -203,7 +203,7 @@ def reported(revisions: Sequence[Revision]) -> list[Revision]:
     found: dict[str, Revision] = {}
     for each in revisions:
         known = found.get(each.deployment_id)
-        if each.stage is not S.SUPERSEDED and (known is None or known.verified > each.verified):
+        if each.stage is not S.SUPERSEDED and (known is None or known.verified >= each.verified):
             found[each.deployment_id] = each
     return list(found.values())
 

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright.agent.desired import NOT_AT_HAND, Desired
-from edgewright.agent.plan import Found, Install, Refuse, Remove, Repair, Wait, plan
+from edgewright.agent.plan import (
+    CALM_SECONDS,
+    Found,
+    Hold,
+    Install,
+    Refuse,
+    Remove,
+    Repair,
+    RollBack,
+    Wait,
+    plan,
+)
 from edgewright.agent.revisions import Failure, Progress, Revision, Stage
 from edgewright.agent.runtimes import Health, ObservedComponent
 from edgewright.protocol.deployment import ApplicationDeployment
@@ -247,3 +258,155 @@ def test_only_what_the_manifest_leaves_out_is_removed_and_all_of_that(cases):
     assert sorted(removed) == sorted(gone)
     touched = [action.desired.deployment_id for action in actions if not isinstance(action, Remove)]
     assert len(touched) == len(set(touched))
+
+
+# --- an update and what it may fall back to -----------------------------------------------------------
+
+GOOD = desired(digest=B, components=("old", "web"), version=3)
+RUNNING = observed(B, components=("old", "web"))
+LATER = 1000.0
+
+
+def good(stage, **other):
+    return revision(stage, digest=B, components=("old", "web"), verified=1, **other)
+
+
+def wanted_revision(stage, **other):
+    return revision(stage, components=("web", "new"), **other)
+
+
+UPDATE = desired(components=("web", "new"))
+
+
+@pytest.mark.parametrize(
+    ("known", "running", "expected"),
+    [
+        pytest.param(
+            [good(Stage.SUPERSEDED), wanted_revision(Stage.FAILED, failure=FAILURE)],
+            observed(A, components=("web", "new")),
+            [(RollBack, ("old", "web"), ("new",))],
+            id="what failed is rolled back whole",
+        ),
+        pytest.param(
+            [good(Stage.SUPERSEDED), wanted_revision(Stage.ROLLING_BACK, failure=FAILURE)],
+            RUNNING,
+            [(RollBack, ("old", "web"), ("new",))],
+            id="killed on the way back, it goes on",
+        ),
+        pytest.param(
+            [good(Stage.SUPERSEDED), wanted_revision(Stage.ROLLING_BACK, failure=FAILURE)],
+            None,
+            [(RollBack, ("old", "web"), ("new",))],
+            id="nobody could look: the way back is tried",
+        ),
+        pytest.param(
+            [good(Stage.INSTALLED), wanted_revision(Stage.FAILED, failure=FAILURE)],
+            RUNNING,
+            [(RollBack, (), ())],
+            id="what failed before it was begun leaves the rest alone",
+        ),
+        pytest.param(
+            [good(Stage.INSTALLED), wanted_revision(Stage.ROLLED_BACK, failure=FAILURE)],
+            RUNNING,
+            [],
+            id="what was rolled back is left alone",
+        ),
+        pytest.param(
+            [good(Stage.INSTALLED), wanted_revision(Stage.ROLLED_BACK, failure=FAILURE)],
+            None,
+            [],
+            id="and nobody could look",
+        ),
+        pytest.param(
+            [good(Stage.INSTALLED), wanted_revision(Stage.ROLLED_BACK, failure=FAILURE)],
+            observed(B, components=("old",)),
+            [(RollBack, ("web",), ())],
+            id="what runs in its place is repaired",
+        ),
+        pytest.param(
+            [good(Stage.INSTALLED), wanted_revision(Stage.FETCHING)],
+            observed(B, components=("old",)),
+            [(Repair, ("web",), ()), (Install, (), ("old",))],
+            id="what runs is repaired before what may take for ever",
+        ),
+        pytest.param(
+            [good(Stage.INSTALLED), wanted_revision(Stage.FETCHING)],
+            RUNNING,
+            [(Install, (), ("old",))],
+            id="what runs is left alone",
+        ),
+        pytest.param(
+            [good(Stage.SUPERSEDED), wanted_revision(Stage.APPLYING)],
+            observed(A),
+            [(Install, (), ("old",))],
+            id="what was begun goes on",
+        ),
+    ],
+)
+def test_plan_of_an_update(known, running, expected):
+    actions = plan([UPDATE], found(known, running, kept=[GOOD], now=LATER), version=7)
+    assert [shape(action) for action in actions] == expected
+
+
+def shape(action):
+    """An action in short: what it is, what it brings up, what it takes away."""
+    names = {Repair: "broken", RollBack: "names", Hold: "names"}.get(type(action))
+    return type(action), getattr(action, names) if names else (), getattr(action, "dropped", ())
+
+
+@pytest.mark.parametrize(
+    ("stage", "kinds"), [(Stage.SUPERSEDED, []), (Stage.INSTALLED, [RollBack])], ids=["begun", "not begun"]
+)
+def test_without_automatic_roll_back_what_was_begun_stays_as_it_is(stage, kinds):
+    known = [good(stage), wanted_revision(Stage.FAILED, failure=FAILURE)]
+    actions = plan([UPDATE], found(known, RUNNING, kept=[GOOD], automatic=False), version=7)
+    assert [type(action) for action in actions] == kinds
+
+
+def test_a_lost_document_of_the_last_good_revision_is_waited_for_and_no_older_one_is_taken():
+    oldest = revision(Stage.SUPERSEDED, digest="sha256:" + "c" * 64, verified=1)
+    known = [oldest, good(Stage.SUPERSEDED), wanted_revision(Stage.FAILED, failure=FAILURE)]
+    known[1] = replace(known[1], verified=2)
+    (action,) = plan([UPDATE], found(known, {}), version=7)
+    assert isinstance(action, Wait)
+
+
+@given(st.integers(1, 12), st.integers(0, 1200))
+def test_a_repair_waits_for_its_time_and_never_longer_than_the_longest_pause(tries, passed):
+    known = replace(INSTALLED, attempts=tries, changed=LATER)
+    (action,) = plan([WANTED], found([known], {}, now=LATER + passed), version=7)
+    if passed >= CALM_SECONDS:
+        assert isinstance(action, Repair)
+        assert action.tries == 1
+    elif isinstance(action, Hold):
+        assert 0 < action.seconds <= 300 - passed
+    else:
+        assert isinstance(action, Repair)
+        assert action.tries == tries + 1
+        assert passed >= min(2**tries, 300)
+
+
+every_stage = st.sampled_from([stage for stage in Stage if stage is not Stage.REMOVED])
+somebody_looked = st.none() | st.dictionaries(
+    st.sampled_from(["old", "web", "new"]), st.tuples(st.sampled_from([A, B]), st.sampled_from(list(Health)))
+)
+
+
+@given(every_stage, st.sampled_from([Stage.SUPERSEDED, Stage.INSTALLED, Stage.FAILED]), somebody_looked)
+def test_whatever_was_found_the_last_good_revision_is_never_taken_away(stage, good_stage, looked):
+    """Only what it does not have may go, and only its failed successor's or when it is left for good."""
+    running = None
+    if looked is not None:
+        running = {
+            (ID, name): ObservedComponent(deployment_id=ID, name=name, revision=digest, health=health)
+            for name, (digest, health) in looked.items()
+        }
+    known = [good(good_stage), wanted_revision(stage, failure=FAILURE)]
+    for action in plan([UPDATE], found(known, running, kept=[GOOD], now=LATER), version=7):
+        assert not isinstance(action, Remove)
+        if isinstance(action, RollBack) or (isinstance(action, Repair) and action.desired == GOOD):
+            assert not set(action.dropped) & {"old", "web"}
+        if isinstance(action, Install):
+            assert action.desired == UPDATE
+            assert action.good == GOOD
+            assert stage not in {Stage.FAILED, Stage.ROLLING_BACK, Stage.ROLLED_BACK}
