@@ -272,7 +272,8 @@ def test_an_unusable_bundle_is_made_up_for_one_by_one(agent, server, bundle):
 
 @pytest.mark.requirement("DS-13", "DS-14", "DS-23", "DG-3")
 def test_a_wrong_digest_aborts_the_whole_update_and_leaves_no_trace(agent, server):
-    server.deploy(deployment_yaml(ONE))
+    first, last = deployment_yaml(ONE), deployment_yaml(ONE, components=["newest"])
+    server.deploy(first)
     with agent.running():
         server.wait_for_state(ONE, "installed")
         good = dict(server.objects)
@@ -285,9 +286,10 @@ def test_a_wrong_digest_aborts_the_whole_update_and_leaves_no_trace(agent, serve
         assert server.statuses(ONE)[-1]["adoptedManifestVersion"] == 2
         assert "expected sha256:" in agent.status()["manifest"]["waiting"]
         assert len(events(agent, "security")) == 1
-        version = server.deploy(deployment_yaml(ONE, components=["newest"]))
+        version = server.deploy(last)
         server.wait_for_state(ONE, "installed", version=version)
-    assert len(list((agent.state / "objects" / "sha256").iterdir())) == 1
+    kept = {each.name for each in (agent.state / "objects" / "sha256").iterdir()}
+    assert kept == {digest_of(each).removeprefix("sha256:") for each in (first, last)}
 
 
 @pytest.mark.requirement("DS-19", "ERR-3")
