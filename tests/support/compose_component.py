@@ -169,6 +169,7 @@ class Bench:
         runtime = self.runtime()
         for deployment_id, name in runtime.observe():
             runtime.remove(deployment_id, name)
+        runtime.release([])
         for made in self._runtimes:
             made.close()
 

@@ -227,14 +227,17 @@ class Runtime(Protocol):
     def snapshot(self, component: Component, directory: str) -> None:
         """Stop `component` and copy its named volumes into `directory`: all of them, durably, or none.
 
-        A whole snapshot that is there already is left as it is, as what runs now may have changed the
-        volumes since, unless it has been restored: then it has served and a new one takes its place. A
-        snapshot ends with its directory, which whoever asked for it removes.
+        Raises `ApplyError` where a volume is of a kind that cannot be copied. Whatever is raised, the
+        component may have been stopped. A whole snapshot that is there already is left as it is, as what runs
+        now may have changed the volumes since, unless it has been restored: then it has served and a new one
+        takes its place. A snapshot ends with its directory, which whoever asked for it removes.
         """
         ...
 
     def restore(self, component: Component, directory: str) -> None:
         """Stop `component` and put its named volumes back as they were when the snapshot was made.
+
+        Killed half-way it leaves volumes that are neither; calling it again finishes it.
 
         Once for each snapshot: after that what runs has gone on from there, and nothing is changed. Nothing
         is changed either where `directory` holds no whole snapshot.

@@ -130,7 +130,6 @@ class ComposeRuntime:
     def fetch(self, component: Component) -> None:
         """Pull the component's archive, resolve it, and pull its images; nothing of it is started."""
         with _naming(component.name):
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
             self._fetcher.fetch(component)
 
     def is_ready(self, component: Component) -> bool:

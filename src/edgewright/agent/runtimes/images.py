@@ -7,6 +7,7 @@ removed again; the list is written before a pull, so that a kill in the middle o
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -128,6 +129,7 @@ class ImageKeeper:
         self._save(listed)
 
     def _save(self, listed: _Pulled) -> None:
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
         write_whole(self._path, json.dumps(asdict(listed), indent=1).encode())
 
 

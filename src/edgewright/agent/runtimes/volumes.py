@@ -1,11 +1,12 @@
 """Snapshots of a project's named volumes, and putting them back, with links, owners and modes.
 
 A snapshot is a directory with one tar archive a volume and, written last, `snapshot.json`: with it, it is
-whole. Archives go through a container of ours that is made for it and never started. Volumes are put back by
-making them anew under the same name, so nothing may use them meanwhile.
+whole. Archives go through a container of ours that is made for it and never started; a volume is made anew
+under the same name before it is filled, so nothing may use it meanwhile.
 
-Podman hands archives out with every owner replaced by the container's user, so there the volume's directory
-is read, which takes an agent on the same machine that may read it.
+Podman hands archives out with every owner replaced by the container's user, and gives a volume made anew
+another owner when it is first used. So there the volume's directory itself is read, and emptied before it is
+filled, which takes an agent on the same machine that may do so, and a volume that needs no mounting.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from edgewright.agent.runtimes import EngineError, StorageError
+from edgewright.agent.runtimes import ApplyError, StorageError
 from edgewright.agent.runtimes.engine import Engine
 from edgewright.agent.runtimes.files import remove_tree, sync_directory, write_whole
 from edgewright.agent.runtimes.upload import upload
@@ -103,7 +104,7 @@ class VolumeKeeper:
         archive = f"{number}.tar"
         path = f"{directory}/{archive}"
         if self.engine.info().kind == "podman":
-            _pack(str(about["Mountpoint"]), path, name)
+            _pack(_directory_of(about), path)
         else:
             with self._mounted(name) as container_id, open(path, "xb") as file:
                 query = urlencode({"path": f"/{MOUNTED_AT}"})
@@ -125,10 +126,15 @@ class VolumeKeeper:
             "Labels": volume.labels,
         }
         self.engine.remove_container(self.helper)
-        self.engine.remove_volume(volume.name)
-        self.engine.request("POST", "/volumes/create", content=made, accept=(200, 201))
-        # Docker sets owner and mode of what is in the directory it unpacks into, Podman also its own.
-        at = f"/{MOUNTED_AT}" if self.engine.info().kind == "podman" else "/"
+        if self.engine.info().kind == "podman":
+            # It sets owner and mode of the directory it unpacks into too; Docker only of what is in there.
+            at = f"/{MOUNTED_AT}"
+            self.engine.request("POST", "/volumes/create", content=made, accept=(200, 201))
+            _empty(_directory_of(self.engine.get(f"/volumes/{quote(volume.name)}")))
+        else:
+            at = "/"
+            self.engine.remove_volume(volume.name)
+            self.engine.request("POST", "/volumes/create", content=made, accept=(200, 201))
         with self._mounted(volume.name) as container_id:
             query = urlencode({"path": at})
             target = f"/containers/{container_id}/archive?{query}"
@@ -158,10 +164,30 @@ class VolumeKeeper:
             self.engine.remove_container(self.helper)
 
 
-def _pack(source: str, path: str, name: str) -> None:
-    """Write the archive of a directory, itself in it as `.`, with owners by number."""
-    if not os.path.isdir(source):
-        raise EngineError(f"volume {name}: the engine keeps it in {source}, which is not on this machine")
+def _directory_of(about: Mapping[str, Any]) -> str:
+    """Return where Podman keeps a volume's content; raises ApplyError where that is not ours to reach."""
+    directory = str(about["Mountpoint"])
+    options = about.get("Options") or {}
+    if about.get("Driver") != "local" or "device" in options or "type" in options:
+        raise ApplyError(f"volume {about['Name']} is mounted from elsewhere, and Podman cannot snapshot it")
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise ApplyError(
+            f"volume {about['Name']} has no snapshot: {directory} cannot be reached by the agent"
+        )
+    return directory
+
+
+def _empty(directory: str) -> None:
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            remove_tree(path)
+        else:
+            os.unlink(path)
+
+
+def _pack(source: str, path: str) -> None:
+    """Write the archive of a directory, itself in it as `.`."""
     with tarfile.open(path, "x", format=tarfile.PAX_FORMAT) as tar:
         tar.add(source, arcname=".")
 
