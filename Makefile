@@ -12,7 +12,7 @@ RECORDS := build/requirements
 # Two cores are the smallest machine we expect; more are used where they are.
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test check static unit integration requirements bench clean setup setup-demo setup-test
+.PHONY: help demo test check static unit integration nightly requirements bench clean setup setup-demo setup-test
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,11 @@ unit: setup ## tests without sockets and processes
 integration: setup-test ## tests on real servers, registries and container engines
 	$(TESTBED) run -- $(PYTEST) -n $(WORKERS) --record-requirements $(RECORDS)/integration.json \
 	    tests/integration tests/end_to_end
+
+nightly: setup-test ## what takes long: every cell of the kill matrix, and hundreds of kills of real containers
+	$(TESTBED) run -- $(PYTEST) -n $(WORKERS) -m "nightly or not nightly" \
+	    --kill-matrix docs/reference/kill-matrix.md tests/integration/test_kill_matrix.py \
+	    tests/integration/test_kill_containers.py tests/integration/test_kill_stress.py
 
 requirements: ## one line per requirement: id, passing tests that carry it, text (of the last make test)
 requirements: setup $(RECORDS)/unit.json $(RECORDS)/integration.json
