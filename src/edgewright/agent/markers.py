@@ -10,21 +10,22 @@ from contextlib import suppress
 
 import msgspec
 
-from edgewright.agent.durable import write_whole
+from edgewright.agent.durable import make_directory, write_whole
 from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import Revision
+from edgewright.agent.revisions import WAITING, Revision
 from edgewright.protocol.digests import digest_of
 
 _MARK, _DOCUMENT = ".revision", ".document"  # no component's directory starts with a dot (paths.segment)
 
 
 def save_markers(paths: Paths, objects: Objects, revisions: Iterable[Revision]) -> None:
-    """Write down each revision of which there is something on disk, where that is news."""
+    """Write down each revision that was begun, where that is news."""
     for revision in revisions:
+        if revision.stage in WAITING:
+            continue  # taken up from the manifest again
         directory = paths.revision(*revision.key)
-        if not os.path.isdir(directory):
-            continue
+        make_directory(directory)
         if load_marker(os.path.join(directory, _MARK)) != revision:
             body = msgspec.json.encode(revision)
             write_whole(os.path.join(directory, _MARK), digest_of(body).encode() + b"\n" + body)
