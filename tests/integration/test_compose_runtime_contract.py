@@ -184,3 +184,49 @@ def test_what_was_fetched_is_ready_and_stays_so(case: Case):
 def test_what_was_never_fetched_is_found_missing(case: Case):
     (damage,) = case.runtime.check([case.wanted("good", "1.0.0")])
     assert damage.component.name == "good"
+
+
+def test_what_is_kept_stays_ready_when_something_else_is_released(case: Case):
+    old, new = case.wanted("good", "1.0.0"), case.wanted("good", "2.0.0")
+    case.runtime.fetch(old)
+    case.runtime.fetch(new)
+    case.runtime.release([old])
+    assert case.runtime.is_ready(old)
+    case.runtime.fetch(new)
+    assert case.runtime.is_ready(new)
+
+
+def test_a_snapshot_stops_what_runs_and_applying_starts_it_again(case: Case, tmp_path: Path):
+    component = case.wanted("good", "1.0.0")
+    install(case.runtime, component)
+    snapshot = str(tmp_path / "snapshot")
+    for _ in range(2):
+        case.runtime.snapshot(component, snapshot)
+        assert case.runtime.observe()[component.key].health is not Health.RUNNING
+    install(case.runtime, component)
+    assert case.runtime.observe()[component.key].health is Health.RUNNING
+
+
+def test_restoring_stops_what_runs_once_for_each_snapshot(case: Case, tmp_path: Path):
+    component = case.wanted("good", "1.0.0")
+    install(case.runtime, component)
+    snapshot = str(tmp_path / "snapshot")
+    case.runtime.restore(component, snapshot)
+    assert case.runtime.observe()[component.key].health is Health.RUNNING
+    case.runtime.snapshot(component, snapshot)
+    install(case.runtime, component)
+    case.runtime.restore(component, snapshot)
+    found = case.runtime.observe().get(component.key)
+    assert found is None or found.health is not Health.RUNNING
+    install(case.runtime, component)
+    case.runtime.restore(component, snapshot)
+    assert case.runtime.observe()[component.key].health is Health.RUNNING
+
+
+def test_mending_what_is_whole_changes_nothing(case: Case):
+    component = case.wanted("good", "1.0.0")
+    install(case.runtime, component)
+    before = case.runtime.observe()
+    case.runtime.mend(component)
+    assert case.runtime.is_ready(component)
+    assert case.runtime.observe() == before

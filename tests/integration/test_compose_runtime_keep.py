@@ -205,16 +205,27 @@ def test_a_pull_that_was_killed_leaves_an_image_that_is_still_released(
 # --- room -----------------------------------------------------------------------------------------------
 
 
-def test_an_image_that_has_no_room_is_not_even_begun(bench: Bench, image: Callable[[str], Image]):
-    real = image(bench.unique)
-    pushed(bench, real)
-    manifest = json.loads(real.manifest)
+def pushed_as_huge(bench: Bench, image: Image) -> str:
+    """Push an image under a manifest that says that its layer is larger than any disk."""
+    pushed(bench, image)
+    manifest = json.loads(image.manifest)
     manifest["layers"][0]["size"] = 10**15
     with RegistryClient(bench.registry.host, settings_of(bench.registry)) as client:
         client.push_manifest(
             f"{bench.unique}/shell", "huge", json.dumps(manifest).encode(), manifest["mediaType"]
         )
-    reference = f"{bench.registry.host}/{bench.unique}/shell:huge"
+    return f"{bench.registry.host}/{bench.unique}/shell:huge"
+
+
+def test_layers_that_are_here_need_no_room(bench: Bench, image: Callable[[str], Image]):
+    bench.runtime().fetch(component(bench, pushed(bench, image(bench.unique)), "1.0.0"))
+    wanted = component(bench, pushed_as_huge(bench, image(bench.unique)), "2.0.0")
+    bench.runtime().fetch(wanted)
+    assert bench.runtime().is_ready(wanted)
+
+
+def test_an_image_that_has_no_room_is_not_even_begun(bench: Bench, image: Callable[[str], Image]):
+    reference = pushed_as_huge(bench, image(bench.unique))
     wanted = component(bench, reference)
     with pytest.raises(StorageFullError, match=r"20000\d{11} bytes needed, \d+ bytes free") as caught:
         bench.runtime().fetch(wanted)
