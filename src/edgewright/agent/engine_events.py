@@ -144,7 +144,7 @@ class EngineEvents:
         `health` is False where our own rounds run the health checks: their results are known there.
         """
         if (path, label, health) != (self._path, self._label, self._health):
-            self._end()
+            self.close()
             self._path, self._label, self._health = path, label, health
             self._failures, self._missed = 0, False
             self.due = 0.0
@@ -191,14 +191,15 @@ class EngineEvents:
 
     def _failed(self, why: str) -> None:
         """Say once that nobody listens, and listen again later."""
-        self._end()
+        self.close()
         if not self._failures:
             log.warning(f"{self._path}: no events from the container engine: {why}")
         self._failures += 1
         self._missed = True
         self.due = time.monotonic() + pause(self._failures, jitter())
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """End the subscription."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
