@@ -268,6 +268,7 @@ def test_verify_says_what_it_could_not_mend(agent, server, without_engine):
     server.deploy(deployment_yaml(ONE, profile="helm"))
     assert agent.command("sync", *without_engine).returncode == 0
     next((agent.state / "objects" / "sha256").iterdir()).unlink()
+    next((agent.state / "projects").glob("*/*/.document")).unlink()  # and its copy
     server.stop()
     done = agent.command("verify", "--mend", *without_engine)
     assert done.returncode == 1
