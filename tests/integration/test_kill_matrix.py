@@ -13,7 +13,7 @@ from support.certificates import Authority
 from support.cut_filesystem import CutFilesystem, why_not
 from support.fixtures import unavailable
 from support.foreign_server import ForeignServer
-from support.kill_field import CAUSES, IDS, PHASES, Field, Outcome, before
+from support.kill_field import CAUSES, IDS, PHASES, Field, Outcome, Trouble, before
 from support.kill_rig import KillRig, layer_server
 from support.kill_table import CELLS, REACHED, is_for_every_run
 from support.processes import wait_until
@@ -82,16 +82,17 @@ def undisturbed(field: Field) -> Mapping[str, Outcome]:
 
 
 @contextmanager
-def own_filesystem(rig: KillRig) -> Iterator[CutFilesystem]:
+def own_filesystem(field: Field) -> Iterator[None]:
     """Have the agent's state on a filesystem of its own meanwhile."""
     if (reason := why_not()) is not None:
         unavailable(reason)
-    made = CutFilesystem.make(rig.state.parent / "image", rig.state)
-    with made.mounted():
+    state = field.rig.state
+    field.disk = CutFilesystem.make(state.parent / "image", state)
+    with field.disk.mounted():
         try:
-            yield made
+            yield
         finally:
-            rig.end()
+            field.rig.end()
 
 
 @pytest.mark.requirement("S-7", "S-28", "DS-16", "OFF-8", "ST-1")
@@ -112,7 +113,8 @@ def test_the_end_is_the_same(
     with ExitStack() as stack:
         stack.callback(lambda: [way.back() for way in field.ways])
         stack.callback(rig.end)
-        disk = stack.enter_context(own_filesystem(rig)) if cause in ("power", "disk") else None
+        if cause in ("power", "disk"):
+            stack.enter_context(own_filesystem(field))
         restore(rig, phase)
         field.want(before(phase))
         rig.start_and_look()
@@ -120,7 +122,7 @@ def test_the_end_is_the_same(
         rig.hold(point)
         field.want(phase)
         held = rig.wait_held(point)
-        CAUSES[cause](field, disk).happen(held, lambda: field.has_reported(phase))
+        CAUSES[cause](field).happen(held, lambda: field.has_reported(phase))
         rig.start_and_look()
         expected = undisturbed[phase]
         outcome = field.settle(phase, expected)
@@ -129,6 +131,32 @@ def test_the_end_is_the_same(
         assert outcome.starts == expected.starts
         assert outcome.runs == expected.runs
         assert outcome.remembered == expected.remembered
+
+
+@pytest.mark.requirement("S-7", "S-28", "OFF-8")
+@pytest.mark.parametrize("cause", ["disk", "network"])
+def test_an_agent_that_nobody_starts_again_goes_on_by_itself_when_the_trouble_is_over(
+    cause: str, field: Field, undisturbed: Mapping[str, Outcome]
+):
+    rig = field.rig
+    with ExitStack() as stack:
+        stack.callback(lambda: [way.back() for way in field.ways])
+        stack.callback(rig.end)
+        if cause == "disk":
+            stack.enter_context(own_filesystem(field))
+        restore(rig, "update")
+        field.want(before("update"))
+        rig.start_and_look()
+        field.count_from_here()
+        rig.hold("fetch.begun")
+        field.want("update")
+        trouble = CAUSES[cause](field)
+        assert isinstance(trouble, Trouble)
+        trouble.hinder(rig.wait_held("fetch.begun"), lambda: False)
+        trouble.end()
+        outcome = field.settle("update", undisturbed["update"], seconds=60)
+        rig.stop()
+    assert outcome == undisturbed["update"]
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 OPTIONS = "loop,commit=600,noauto_da_alloc"
-MEBIBYTES = 16
+SMALL_MEBIBYTES = 16
 
 
 def why_not() -> str | None:
@@ -34,10 +34,10 @@ class CutFilesystem:
         self._mounted = False
 
     @classmethod
-    def make(cls, image: Path, mounted_at: Path) -> "CutFilesystem":
+    def make(cls, image: Path, mounted_at: Path, *, mebibytes: int = SMALL_MEBIBYTES) -> "CutFilesystem":
         """Make an empty one in the file `image`."""
         with image.open("wb") as file:
-            file.truncate(MEBIBYTES << 20)
+            file.truncate(mebibytes << 20)
         _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
         return cls(image, mounted_at)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from support.certificates import Authority
 from support.compose_component import compose_json, publish
+from support.cut_filesystem import CutFilesystem, why_not
 from support.engines import Engine, EngineApi, EngineRefusedError
 from support.foreign_server import ForeignServer
 from support.images import RegistryAccess, busybox_image, push
@@ -123,11 +124,23 @@ def container_field(
         to_registry = stack.enter_context(Proxy((host, int(port))))
         to_engine = stack.enter_context(Proxy(engine.socket, str(sockets / "engine")))
         rig = ContainerRig(directory, authority, engine, to_engine)
+        disk = None
+        if why_not() is None:
+            # The agent fetches nothing that would leave it less than 16 MiB.
+            disk = CutFilesystem.make(directory / "image", rig.state, mebibytes=64)
+            stack.enter_context(disk.mounted())
         stack.callback(rig.clean)
         stack.callback(rig.end)
         rig.enroll(f"https://{to_server.host}")
         parts = publish_parts(registry, to_registry, busybox, unique)
-        yield Field(server, (to_server, to_registry), rig, deployments=IDS[:deployments], components=parts)
+        yield Field(
+            server,
+            (to_server, to_registry),
+            rig,
+            deployments=IDS[:deployments],
+            components=parts,
+            disk=disk,
+        )
 
 
 def publish_parts(registry: RegistryAccess, way: Proxy, busybox: Path, unique: str) -> list[Part]:

@@ -44,7 +44,10 @@ class Outcome:
 
 
 class Field:
-    """A fleet manager, the ways to it and to the registry, and a device that `deployments` are meant for."""
+    """A fleet manager, the ways to it and to the registry, and a device that `deployments` are meant for.
+
+    `disk` is the filesystem that the agent's state is on, where it has one of its own.
+    """
 
     def __init__(
         self,
@@ -54,12 +57,14 @@ class Field:
         *,
         deployments: Sequence[str] = IDS[:1],
         components: Sequence[Part] = ("db", "web"),
+        disk: CutFilesystem | None = None,
     ) -> None:
         self.server = server
         self.ways = ways
         self.rig = rig
         self.deployments = deployments
         self.components = components
+        self.disk = disk
         self._reported: dict[str, int] = {}
         self._base = 0
 
@@ -127,9 +132,14 @@ class Field:
 class Cause:
     """Something that happens to an agent that is held at a point, and ends."""
 
-    def __init__(self, field: Field, disk: CutFilesystem | None = None) -> None:
+    def __init__(self, field: Field) -> None:
         self.field = field
-        self.disk = disk
+
+    @property
+    def disk(self) -> CutFilesystem:
+        """The filesystem of the agent's state."""
+        assert self.field.disk is not None
+        return self.field.disk
 
     def happen(self, held: int, is_over: Callable[[], bool]) -> None:
         """Happen to the process `held` and all others, and end; the agent does not run any more then.
@@ -151,7 +161,6 @@ class PowerCut(Cause):
 
     def happen(self, held: int, is_over: Callable[[], bool]) -> None:
         self.field.rig.kill_all()
-        assert self.disk is not None
         self.disk.cut_power()
 
 
@@ -159,6 +168,12 @@ class Trouble(Cause):
     """The agent goes on in a world that lacks something, until it has noticed; then it is stopped."""
 
     def happen(self, held: int, is_over: Callable[[], bool]) -> None:
+        self.hinder(held, is_over)
+        self.field.rig.stop()
+        self.end()
+
+    def hinder(self, held: int, is_over: Callable[[], bool]) -> None:
+        """Begin, let the agent go on, and return when it has noticed."""
         rig = self.field.rig
         assert rig.process is not None
         watch, told = rig.process.pid, rig.log.stat().st_size
@@ -170,9 +185,7 @@ class Trouble(Cause):
                 return held not in rig.rounds()
             return is_over() or (rig.log.stat().st_size > told and rig.rounds() == [watch])
 
-        wait_until(noticed, what=f"the agent goes on from the point:\n{rig.told}", seconds=90)
-        rig.stop()
-        self.end()
+        wait_until(noticed, what=f"the agent goes on from the point; see {rig.log}", seconds=90)
 
     def begin(self) -> None:
         """Begin."""
@@ -187,11 +200,9 @@ class DiskFull(Trouble):
     """No room is left where the state is."""
 
     def begin(self) -> None:
-        assert self.disk is not None
         self.disk.fill()
 
     def end(self) -> None:
-        assert self.disk is not None
         self.disk.free()
 
 

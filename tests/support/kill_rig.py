@@ -331,6 +331,8 @@ class KillRig(AgentRig):
         """Whether no round is at work, nothing is to be judged and nothing to be reported."""
         if holder(Paths(str(self.state)).round_lock) is not None:
             return False
+        if self.process is not None and set(self.rounds()) - {self.process.pid}:
+            return False  # one has just been started
         store = self.store()
         try:
             return store.received() is None and len(Outbox(store)) == 0
