@@ -45,7 +45,8 @@ class Done:
 class Application:
     """A package to publish: `components` maps name to compose document, in the order of installation.
 
-    `parameters` maps name to (default, environment variable, components).
+    `parameters` maps name to (default, environment variable, components). With `snapshot` a roll-back puts
+    the volumes back as they were before the update.
     """
 
     name: str
@@ -54,10 +55,12 @@ class Application:
     parameters: Mapping[str, tuple[object, str, tuple[str, ...]]] = field(default_factory=dict)
     version: str = "1.0.0"
     timeout: str = "1m0s"
+    snapshot: bool = False
 
     def margo(self) -> dict[str, Any]:
         """Return the application description."""
         where = f"oci://{self.registry.host}/{self.name}"
+        rollback = {"x-edgewright-extensions": {"rollback": {"volumes": "snapshot"}}}
         return {
             "apiVersion": "v1",
             "id": self.name,
@@ -70,6 +73,7 @@ class Application:
                 {
                     "type": "compose",
                     "id": f"{self.name}-compose",
+                    **(rollback if self.snapshot else {}),
                     "components": [
                         {
                             "name": name,
