@@ -165,6 +165,9 @@ def main(arguments: Sequence[str], runtimes: Mapping[str, Runtime] | None = None
     except EdgewrightError as error:
         log.error(str(error))
         return 2
+    except OSError as error:
+        log.error(f"{paths.root}: {error}")
+        return 1
     try:
         again = run_once(paths, settings, runtimes, say, retry_failed=options.retry)
     except EdgewrightError as error:

@@ -11,6 +11,7 @@ from edgewright.agent.locks import AlreadyRunningError, holder, lock
 from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths, segment
 from edgewright.agent.revisions import FOLLOWS, WORDS, Failure, Progress, Revision, Stage
+from edgewright.agent.round import main as round_main
 from edgewright.agent.settings import Settings, seconds_of
 from edgewright.agent.status import report
 from edgewright.protocol.digests import digest_of
@@ -227,3 +228,9 @@ def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
     os.close(held)
     assert holder(path) is None
     os.close(lock(path))
+
+
+def test_a_round_that_cannot_make_its_lock_ends_with_a_message_and_not_with_a_traceback(tmp_path, capsys):
+    (tmp_path / "round.lock").mkdir()
+    assert round_main(["--state", str(tmp_path)], runtimes={}) == 1
+    assert "round.lock" in capsys.readouterr().err
