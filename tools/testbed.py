@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from support.engines import environment_for_another_podman
 from support.processes import StartError, stop, tail, wait_until
 from support.testbed import TOOLS, VARIABLE, Testbed, open_testbed, remove_leavings
 
@@ -85,7 +86,11 @@ def _environment(testbed: Testbed, description: str, *, for_demo: bool) -> dict[
     """
     environment = {**os.environ, VARIABLE: description, "PATH": f"{TOOLS}:{os.environ['PATH']}"}
     if for_demo:
-        environment |= next(iter(testbed.engines.values())).environment
+        engine = next(iter(testbed.engines.values()))
+        environment |= engine.environment
+        if engine.name == "podman":
+            # Podman has to know the demo's registry, so the demo runs a service of its own.
+            environment |= environment_for_another_podman(engine)
     return environment
 
 

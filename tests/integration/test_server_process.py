@@ -25,7 +25,7 @@ def init(data: Path, *more: str) -> tuple[int, str]:
     [
         pytest.param(["--trust-domain", "Example.org"], "trust domain 'Example.org'", id="upper case domain"),
         pytest.param(["--trust-domain", "a/b"], "trust domain 'a/b'", id="domain with a path"),
-        pytest.param(["--wfm-id", ".."], "WFM id '..'", id="dots as WFM id"),
+        pytest.param(["--wfm-id", ".."], "WFM id: identifier '..'", id="dots as WFM id"),
         pytest.param(["--host", "http://x"], "host 'http://x'", id="host that is a URL"),
         pytest.param(["--device-listen", "443"], "expected HOST:PORT", id="port alone"),
         pytest.param(["--web-listen", "::1:80"], "needs brackets", id="IPv6 without brackets"),

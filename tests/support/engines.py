@@ -287,6 +287,9 @@ def _private_podman(parts: Parts, low_limits: bool) -> Iterator[Engine]:
     (home / "registries.conf").write_text(
         f'[[registry]]\nlocation = "{parts.loopback_registry}"\ninsecure = true\n'
     )
+    (home / "storage.conf").write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{home}/others/storage"\nrunroot = "{home}/others/run"\n'
+    )
     log = home / "podman.log"
     command = [program, *_podman_options(home), "system", "service", "--time=0", f"unix://{socket_path}"]
     environment = _podman_environment(home) | {"SSL_CERT_FILE": str(parts.certificates)}
@@ -310,6 +313,18 @@ def _when_it_answers(
     except StartError as error:
         raise StartError(f"{error}:\n{tail(log)}") from error
     return _engine(name, socket_path, parts, private=True)
+
+
+def environment_for_another_podman(engine: Engine) -> dict[str, str]:
+    """Return what makes another Podman service work where `engine` does, with a storage of its own.
+
+    For programs that start one themselves; what they leave is swept together with `engine`.
+    """
+    home = Path(engine.socket).parent
+    return {
+        "CONTAINERS_CONF": str(home / "containers.conf"),
+        "CONTAINERS_STORAGE_CONF": str(home / "storage.conf"),
+    }
 
 
 def _podman_options(home: Path) -> list[str]:

@@ -32,6 +32,10 @@ example: edgewright deployment change shop --version 1.5.0 --set port=8081
 What is not named stays as it is. The deployment keeps its id and the
 application its volumes."""
 
+DELETE = """
+The data in its named volumes goes with it; an update ('edgewright deployment
+change') keeps them. The device acts when it next asks."""
+
 WATCH = """
 Ends when all have settled: exit code 0 when they are as desired, 1 when one
 failed or the time ran out. It watches every deployment when none is named."""
@@ -58,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_values(change)
     _add_waiting(change)
 
-    delete = command(group, "delete", _delete, summary="take an application off its device")
+    delete = command(group, "delete", _delete, summary="take an application off its device", more=DELETE)
     delete.add_argument("deployment", metavar="DEPLOYMENT", help=WHICH)
     _add_waiting(delete)
 
@@ -144,7 +148,7 @@ def _delete(args: argparse.Namespace) -> int:
             _wait_silently(operator, identifier, args.timeout)
         print_value({"id": identifier, "state": look_at(operator, identifier).state}, args.output)
         return 0
-    print(f"deleted {identifier}; the device takes it off when it next asks")
+    print(f"deleted {identifier}; the device takes it off, with its data, when it next asks")
     if args.wait:
         watch(operator, [identifier], timeout=args.timeout)
     return 0

@@ -226,7 +226,7 @@ def _bound(listen: Listen, option: str) -> Iterator[socket.socket]:
         ) from error
     except OSError as error:
         raise SetupError(
-            f"cannot listen on {listen}: {error.strerror or error};"
+            f"cannot listen on {listen}: {os.strerror(error.errno) if error.errno else error};"
             f" stop what uses it or choose another with {option} HOST:PORT"
         ) from error
     with bound:

@@ -96,14 +96,14 @@ class DataDirectory:
 
 def check_settings(settings: ServerSettings) -> ServerSettings:
     """Return `settings` if every name, host, address and URL in it can be used; raises `SetupError`."""
-    for field, check, value in (
-        ("trust domain", check_trust_domain, settings.trust_domain),
-        ("WFM id", check_segment, settings.wfm_id),
-    ):
-        try:
-            check(value)
-        except EdgewrightError as error:
-            raise SetupError(f"{field} '{value}': {error}") from error
+    try:
+        check_trust_domain(settings.trust_domain)
+    except EdgewrightError as error:
+        raise SetupError(str(error)) from error
+    try:
+        check_segment(settings.wfm_id)
+    except EdgewrightError as error:
+        raise SetupError(f"WFM id: {error}") from error
     if not settings.hosts:
         raise SetupError("hosts: expected at least one name or IP address by which devices reach this server")
     for host in settings.hosts:
