@@ -33,6 +33,7 @@ from edgewright.agent.runtimes import (
     FetchError,
     Health,
     ObservedComponent,
+    Runtime,
 )
 from edgewright.agent.store import Store
 from support.certificates import Authority, Issued, trust_bundle
@@ -266,16 +267,21 @@ def _write(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-def main(role: str, device: str, *arguments: str) -> int:
-    """Be the watch or a round over the directory `device`."""
+def play(program: str, runtime: Runtime, role: str, device: str, arguments: Sequence[str]) -> int:
+    """Be the watch or a round over `runtime`; rounds of that watch are `program` in the other role."""
     from edgewright.agent import round as agent_round
     from edgewright.agent import watch
 
     if role == "round":
-        return agent_round.main(arguments, {"compose": DirectoryRuntime(Path(device))})
+        return agent_round.main(arguments, {"compose": runtime})
     state = arguments[arguments.index("--state") + 1]
-    command = [sys.executable, "-I", __file__, "round", device, "--state", state]
+    command = [sys.executable, "-I", program, "round", device, "--state", state]
     return watch.main(list(arguments), command)
+
+
+def main(role: str, device: str, *arguments: str) -> int:
+    """Be the watch or a round over the directory `device`."""
+    return play(__file__, DirectoryRuntime(Path(device)), role, device, arguments)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from edgewright.agent.runtimes import (
     ObservedComponent,
     StorageError,
 )
-from support.agent_rig import AgentRig
+from support.agent_rig import AgentRig, play
 from support.certificates import Authority
 from support.processes import wait_until
 
@@ -383,14 +383,7 @@ def _below(directory: Path) -> list[str]:
 
 def main(role: str, device: str, *arguments: str) -> int:
     """Be the watch or a round over the directory `device`."""
-    from edgewright.agent import round as agent_round
-    from edgewright.agent import watch
-
-    if role == "round":
-        return agent_round.main(arguments, {"compose": FileRuntime(Path(device))})
-    state = arguments[arguments.index("--state") + 1]
-    command = [sys.executable, "-I", __file__, "round", device, "--state", state]
-    return watch.main(list(arguments), command)
+    return play(__file__, FileRuntime(Path(device)), role, device, arguments)
 
 
 if __name__ == "__main__":
