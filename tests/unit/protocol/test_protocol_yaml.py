@@ -84,7 +84,8 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text, value):
         pytest.param("a: 1e999", "too large", id="beyond doubles"),
         pytest.param("a: " + "9" * 301, "digits", id="too many digits"),
         pytest.param("[" * 65 + "]" * 65, "nested deeper", id="deep lists"),
-        pytest.param("[" * 200_000, "nested deeper", id="very deep lists"),
+        # Newer parsers have a limit of their own, and say so in other words.
+        pytest.param("[" * 200_000, "nest", id="very deep lists"),
         pytest.param("a: [1, 2", "line", id="cut"),
         pytest.param("a: b: c", "line 1", id="two values"),
         pytest.param("a:\n\t- b", "line 2", id="tab"),
