@@ -15,7 +15,7 @@ from typing import assert_never
 from edgewright.agent import log
 from edgewright.agent.desired import Desired, components_of
 from edgewright.agent.failpoints import hit
-from edgewright.agent.plan import Action, Hold, Install, Refuse, Remove, Repair, RollBack, Wait
+from edgewright.agent.plan import Action, Admit, Hold, Install, Refuse, Remove, Repair, RollBack, Wait
 from edgewright.agent.removal import remove
 from edgewright.agent.revisions import BEGUN, WORDS, Failure, Revision, Stage
 from edgewright.agent.rollback import hold_back, roll_back
@@ -23,6 +23,11 @@ from edgewright.agent.runtimes import Component, ComponentError, EngineError
 from edgewright.agent.tools import Tools, bring_here, restore_volumes
 from edgewright.protocol.status import State
 
+_STOPPED = Failure(
+    code="component.stopped",
+    message="it does not run any more; as the deployment had failed before, nothing is done about it until"
+    " its document changes or a person has it tried again ('edgewright agent retry')",
+)
 PATIENCE = 5
 """Tries of a revision that was begun and meets what may pass, before the last good one comes back instead."""
 
@@ -41,6 +46,12 @@ def carry_out(action: Action, tools: Tools) -> int:
             return roll_back(action, tools)
         case Hold():
             return hold_back(action, tools)
+        case Admit(desired, revision, names):
+            log.warning(f"deployment {desired.name}: {', '.join(names)} stopped, and it was given up before")
+            for name in names:
+                revision = revision.with_component(name, State.FAILED, _STOPPED)
+            tools.ledger.record(revision)
+            return 0
         case Remove(revision, names):
             return remove(revision, names, tools)
         case Refuse(desired, revision, failure):
@@ -48,11 +59,7 @@ def carry_out(action: Action, tools: Tools) -> int:
             components = tuple(
                 replace(each, failure=failure) for each in revision.at(Stage.FAILED).components
             )
-            tools.ledger.record(
-                replace(
-                    revision.at(Stage.FAILED), components=components, failure=failure, adopted=desired.version
-                )
-            )
+            tools.ledger.record(replace(revision.at(Stage.FAILED), components=components, failure=failure))
             return 0
         case Wait(desired, reason, tries):
             log.warning(f"deployment {desired.name} waits: {reason}")
@@ -87,9 +94,7 @@ class _Course:
         begun = self._revision.at(Stage.APPLYING, State.PENDING).with_component(first, State.INSTALLING)
         # What it took to fetch it says nothing about how it will come up.
         attempts = begun.attempts if action.revision.stage in BEGUN else 0
-        self._revision = replace(
-            begun, adopted=self._desired.version, leaving=action.dropped, attempts=attempts
-        )
+        self._revision = replace(begun, leaving=action.dropped, attempts=attempts)
         self._tools.ledger.begin(self._revision)
         hit("apply.begun")
         return self._bring_up(self._components)
@@ -220,9 +225,8 @@ class _Course:
         if final is None:
             self._write(revision)
             return attempts
-        failed = replace(self._revision, stage=Stage.FAILED, failure=final.failure)
-        self._write(replace(failed, adopted=self._desired.version))
-        return attempts if failed.verified else 0
+        self._write(replace(self._revision, stage=Stage.FAILED, failure=final.failure))
+        return attempts if revision.verified else 0
 
     def _lose_patience(self) -> None:
         """Count an obstacle as a failure that did not pass while half a revision was running.

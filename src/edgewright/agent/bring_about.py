@@ -1,7 +1,7 @@
 """Bring about what is wanted: observe, plan, carry out, and roll back what failed in the same round."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgewright.agent import log
 from edgewright.agent.apply import carry_out
@@ -17,7 +17,7 @@ from edgewright.agent.desired import (
 )
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.objects import Objects
-from edgewright.agent.plan import Action, Found, Hold, Observed, RollBack, Wait, plan
+from edgewright.agent.plan import Action, Admit, Found, Hold, Observed, Repair, RollBack, Wait, plan
 from edgewright.agent.retention import drop_snapshots
 from edgewright.agent.revisions import Revision, Stage
 from edgewright.agent.runtimes import Component, ComponentError, EngineError, ObservedComponent, Runtime
@@ -25,6 +25,8 @@ from edgewright.agent.tools import Tools
 
 ENGINE_SECONDS = 60.0
 """How often to look again for an engine that is not there."""
+Mending = Repair | RollBack | Hold | Admit
+"""Actions that tell themselves how what runs is."""
 Kept = Mapping[tuple[str, str], Desired]
 """What can be read of revisions that are remembered and not wanted now, by their key."""
 
@@ -51,26 +53,27 @@ def bring_about(
 
     `retry_all` gives everything that was given up another try.
     """
-    drop_snapshots(tools.paths, tools.ledger.revisions())
-    remember_wanted(wanted.desired, tools.ledger, retry_all=retry_all)
-    kept = load_kept(tools.ledger.revisions(), wanted.desired, objects, host)
+    ledger = tools.ledger
+    drop_snapshots(tools.paths, ledger.revisions())
+    leave_behind(wanted.desired, ledger)
+    taken = taken_up(wanted.desired, ledger, retry_all=retry_all)
+    revisions = with_changes(ledger.revisions(), taken)
+    kept = load_kept(revisions, wanted.desired, objects, host)
 
-    def planned() -> tuple[list[Action], float | None]:
+    def planned(revisions: Sequence[Revision]) -> tuple[list[Action], float | None]:
         observed, delay = observe(tools.runtimes)
         found = Found(
-            revisions=tools.ledger.revisions(),
-            observed=observed,
-            kept=kept,
-            now=clock(),
-            automatic=wanted.automatic,
+            revisions=revisions, observed=observed, kept=kept, now=clock(), automatic=wanted.automatic
         )
         return plan(wanted.desired, found, version=wanted.version), delay
 
-    before = _failed(tools.ledger.revisions())
-    actions, delay = planned()
+    before = _failed(revisions)
+    actions, delay = planned(revisions)
+    # Looked at first, remembered then: what turns out not to run is never reported as if it did.
+    ledger.take_up(taken, in_doubt=[each.revision.key for each in actions if isinstance(each, Mending)])
     delays = [delay, *(_carry_out(action, tools) for action in actions)]
-    if failed := _failed(tools.ledger.revisions()) - before:
-        for action in planned()[0]:
+    if failed := _failed(ledger.revisions()) - before:
+        for action in planned(ledger.revisions())[0]:
             if isinstance(action, RollBack | Wait) and action.desired.key in failed:
                 delays.append(_carry_out(action, tools))
     release(wanted.desired, kept, tools)
@@ -88,15 +91,25 @@ def _carry_out(action: Action, tools: Tools) -> float | None:
     return pause(tries, jitter()) if tries else None
 
 
-def remember_wanted(desired: Sequence[Desired], ledger: Ledger, *, retry_all: bool = False) -> None:
-    """Let the ledger know every wanted revision, and forget those overtaken before they were begun."""
+def leave_behind(desired: Sequence[Desired], ledger: Ledger) -> None:
+    """Forget revisions overtaken before they were begun; good ones stay known, to fall back to."""
     for revision in overtaken(desired, ledger.revisions()):
         if revision.verified:
-            ledger.record(revision.at(Stage.SUPERSEDED))
+            # How often it was tried to fetch it says nothing about repairing it.
+            ledger.record(replace(revision.at(Stage.SUPERSEDED), attempts=0))
         else:
             ledger.drop(revision)
+
+
+def taken_up(desired: Sequence[Desired], ledger: Ledger, *, retry_all: bool) -> list[Revision]:
+    """Return the wanted revisions that the ledger does not know as they stand now."""
     retry = {each.deployment_id for each in desired} if retry_all else ledger.retries()
-    ledger.take_up(take_up(desired, ledger.revisions(), retry=retry))
+    return take_up(desired, ledger.revisions(), retry=retry)
+
+
+def with_changes(revisions: Sequence[Revision], changed: Sequence[Revision]) -> list[Revision]:
+    """Return `revisions` with those of `changed` in place of what is known of them, new ones last."""
+    return list({each.key: each for each in (*revisions, *changed)}.values())
 
 
 def observe(runtimes: Mapping[str, Runtime]) -> tuple[Observed | None, float | None]:

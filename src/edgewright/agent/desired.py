@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import GIVEN_UP, HELD, WAITING, Failure, Progress, Revision, Stage
+from edgewright.agent.revisions import GIVEN_UP, WAITING, Failure, Progress, Revision, Stage
 from edgewright.agent.runtimes import Component
 from edgewright.protocol.capabilities import DeviceCapabilities
 from edgewright.protocol.constraints import unmet
@@ -82,7 +82,8 @@ def load_kept(
 ) -> Mapping[tuple[str, str], Desired]:
     """Return what can be read of the remembered revisions that are not wanted now, by their key.
 
-    Each has the version it was reported with. Whether it may run here was judged when it was begun.
+    Each has the version of the newest manifest that named it. Whether it may run here was judged when it was
+    begun.
     """
     wanted = {each.key for each in desired}
     kept = {}
@@ -192,39 +193,32 @@ def _timeout(text: str | None) -> timedelta | None:
 def take_up(
     desired: Sequence[Desired], revisions: Sequence[Revision], *, retry: Collection[str] = ()
 ) -> list[Revision]:
-    """Return the revisions to record so that every wanted one is known, with the version to report.
+    """Return the revisions to record so that every wanted one is known.
 
-    A revision that is held is reported with the newest manifest that names it. One that is not yet begun is
-    reported with the version of the revision still held, or on a first install with its own (spec: ST-21
-    to ST-24, OP-20). `retry` are the deployments of which what was given up is to be tried again.
+    Each carries the version of the newest manifest that names it. `retry` are the deployments of which what
+    was given up is to be tried again.
     """
     known = {revision.key: revision for revision in revisions}
-    # What failed before it was begun leaves an older revision in place, and that is the one held.
-    by_rank = sorted(revisions, key=lambda each: each.stage not in GIVEN_UP)
-    held = {each.deployment_id: each.adopted for each in by_rank if each.stage in HELD}
     changes = []
     for wanted in desired:
         revision = known.get(wanted.key)
-        adopted = held.get(wanted.deployment_id, wanted.version)
         again = wanted.deployment_id in retry
-        if revision is None:
-            changes.append(_new(wanted, adopted))
+        if revision is None or revision.stage is Stage.REMOVING:
+            changes.append(_new(wanted))
         elif revision.stage is Stage.SUPERSEDED or (again and revision.stage in GIVEN_UP):
-            changes.append(replace(revision.at(Stage.ACCEPTED), adopted=adopted, attempts=0))
-        elif revision.stage is Stage.REMOVING:
-            changes.append(_new(wanted, wanted.version))
-        elif revision.stage in HELD and revision.adopted != wanted.version:
+            changes.append(replace(revision.at(Stage.ACCEPTED), adopted=wanted.version, attempts=0))
+        elif revision.adopted != wanted.version:
             changes.append(replace(revision, adopted=wanted.version))
     return changes
 
 
-def _new(wanted: Desired, adopted: int) -> Revision:
+def _new(wanted: Desired) -> Revision:
     components = tuple(Progress(name=name, state=State.PENDING) for name in wanted.component_names)
     return Revision(
         deployment_id=wanted.deployment_id,
         digest=wanted.digest,
         stage=Stage.ACCEPTED,
-        adopted=adopted,
+        adopted=wanted.version,
         name=wanted.name,
         components=components,
     )

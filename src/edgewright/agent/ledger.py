@@ -5,19 +5,33 @@ So what was reported and what is remembered can never differ, wherever the proce
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from edgewright.agent.failpoints import hit
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.retention import forgotten
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage, StandIn, last_good
+from edgewright.agent.revisions import (
+    Failure,
+    Progress,
+    Revision,
+    Stage,
+    StandIn,
+    adopted_version,
+    last_good,
+)
 from edgewright.agent.status import report
 from edgewright.agent.store import Store
 from edgewright.protocol.media_types import status_path
 from edgewright.protocol.status import State
 
+Key = tuple[str, str]
+"""Deployment id and digest."""
+_SELECT = (
+    "SELECT deployment_id, digest, stage, adopted, name, components, error, verified, attempts,"
+    " leaving, stand_in, changed FROM revisions"
+)
 _RELEASE = "release"
 _RETRY = "retry/"
 
@@ -45,10 +59,13 @@ class Ledger:
 
     def revisions(self) -> tuple[Revision, ...]:
         """Return all of them, in the order of their first appearance."""
-        rows = self._store.connection.execute(
-            "SELECT deployment_id, digest, stage, adopted, name, components, error, verified, attempts,"
-            " leaving, stand_in, changed FROM revisions ORDER BY rowid"
-        )
+        rows = self._store.connection.execute(f"{_SELECT} ORDER BY rowid")
+        return tuple(_revision(*row) for row in rows)
+
+    def of(self, deployment_id: str) -> tuple[Revision, ...]:
+        """Return those of one deployment, in the same order."""
+        query = f"{_SELECT} WHERE deployment_id = ? ORDER BY rowid"
+        rows = self._store.connection.execute(query, (deployment_id,))
         return tuple(_revision(*row) for row in rows)
 
     def record(self, *revisions: Revision) -> None:
@@ -76,7 +93,7 @@ class Ledger:
         Of the deployment's other good ones the newest `keep` stay known, to fall back to.
         """
         with self._store.transaction():
-            siblings = [each for each in self.revisions() if each.deployment_id == revision.deployment_id]
+            siblings = self.of(revision.deployment_id)
             last = last_good(siblings)
             if last is None:
                 revision = replace(revision, verified=1)
@@ -107,10 +124,13 @@ class Ledger:
         rows = self._store.connection.execute(query, (len(_RETRY), _RETRY))
         return {name.removeprefix(_RETRY) for (name,) in rows}
 
-    def take_up(self, revisions: Sequence[Revision]) -> None:
-        """Remember the wanted revisions as they stand now; what a person wished is then under way."""
+    def take_up(self, revisions: Sequence[Revision], *, in_doubt: Collection[Key] = ()) -> None:
+        """Remember the wanted revisions as they stand now; what a person wished is then under way.
+
+        Of those `in_doubt` (keys) nothing is reported yet: what is to be done about them tells how they are.
+        """
         with self._store.transaction():
-            queued = [self._write(revision) for revision in revisions]
+            queued = [self._write(each, reported=each.key not in in_doubt) for each in revisions]
             self._store.connection.execute(
                 "DELETE FROM meta WHERE substr(name, 1, ?) = ?", (len(_RETRY), _RETRY)
             )
@@ -178,7 +198,8 @@ class Ledger:
         unfinished = revision.stage is Stage.INSTALLED and revision.leaving
         if revision.stage is Stage.SUPERSEDED or unfinished or not reported:
             return False
-        body = report(revision, self._device_id).render()
+        adopted = adopted_version(revision, self.of(revision.deployment_id))
+        body = report(revision, self._device_id, adopted).render()
         path = status_path(revision.deployment_id)
         return self._outbox.queue(_name(revision.deployment_id), "POST", path, body)
 

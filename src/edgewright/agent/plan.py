@@ -89,6 +89,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Admit:
+    """Tell that components (`names`) of what was given up, and reported as running, do so no more."""
+
+    desired: Desired
+    revision: Revision
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Take a deployment off this device; `names` are its components, last one first.
 
@@ -118,7 +127,7 @@ class Wait:
     tries: int = 1
 
 
-Action = Install | Repair | RollBack | Hold | Remove | Refuse | Wait
+Action = Install | Repair | RollBack | Hold | Admit | Remove | Refuse | Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +278,7 @@ class _Deployment:
         """Yield how the last good revision comes back, or stays, in place of one that failed."""
         revision, good, desired = self._revision, self._good, self._good_desired
         if good is None or (good.stage is Stage.SUPERSEDED and not self._found.automatic):
+            yield from self._admit()
             return
         if desired is None:
             reason = f"the document of revision {good.digest} to go back to is lost"
@@ -285,6 +295,13 @@ class _Deployment:
             yield Hold(self._desired, revision, names, tries, seconds)
         else:
             yield RollBack(self._desired, revision, desired, good, names, dropped, tries + 1)
+
+    def _admit(self) -> Iterator[Admit]:
+        """Yield what has gone down of a revision that nothing is done about: it is left as it failed."""
+        broken = _broken(self._desired, self._found.observed)
+        told = {each.name for each in self._revision.components if each.state is State.INSTALLED}
+        if names := tuple(name for name in broken if name in told):
+            yield Admit(self._desired, self._revision, names)
 
     def _others(self, desired: Desired, *, remembered: bool = True) -> tuple[str, ...]:
         """Return the components of the deployment that `desired` does not have, last one first."""

@@ -3,7 +3,7 @@
 `STAGES` is the one table of all stages: the code, the tests and docs/reference/stages.md read it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Self
@@ -151,7 +151,7 @@ class StandIn:
 class Revision:
     """One revision of one deployment, as it is remembered.
 
-    `digest` is that of its document, `adopted` the manifest version to report (spec: ST-21), `name` the
+    `digest` is that of its document, `adopted` the newest manifest version that names it, `name` the
     document's `metadata.name`, `components` all of its components in order. `verified` is 0 until it once
     came up whole; of two revisions that did, the one with the greater number did so later. `attempts` counts
     tries in a row that did not get it further, `changed` is when it was written last (unix seconds).
@@ -206,6 +206,20 @@ def reported(revisions: Sequence[Revision]) -> list[Revision]:
         if each.stage is not S.SUPERSEDED and (known is None or known.verified >= each.verified):
             found[each.deployment_id] = each
     return list(found.values())
+
+
+def adopted_version(revision: Revision, siblings: Iterable[Revision]) -> int:
+    """Return the manifest version to report `revision` with: that of what is held (spec: ST-21, ST-22).
+
+    `siblings` are the deployment's other revisions. What was begun is held. Until then the revision that runs
+    is, and on a first install there is nothing older (spec: ST-24, OP-20).
+    """
+    if revision.stage not in WAITING:
+        return revision.adopted
+    # What failed before it was begun leaves an older revision in place, and that is the one held.
+    held = [each for each in siblings if each.stage in HELD and each.key != revision.key]
+    held.sort(key=lambda each: each.stage not in GIVEN_UP)
+    return held[-1].adopted if held else revision.adopted
 
 
 def last_good(revisions: Sequence[Revision]) -> Revision | None:

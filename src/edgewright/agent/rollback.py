@@ -58,7 +58,7 @@ def hold_back(action: Hold, tools: Tools) -> int:
     names = ", ".join(action.names)
     failure = Failure(
         code=CrashLoopError.code,
-        message=f"{names} stopped again after having been put back {action.tries} times in a row;"
+        message=f"{names} stopped again after having been put back {_times(action.tries)};"
         " it is tried again, later each time",
     )
     revision = action.revision
@@ -70,6 +70,10 @@ def hold_back(action: Hold, tools: Tools) -> int:
         stand_in = replace(revision.stand_in, trouble=failure.message, untouched=False)
         tools.ledger.record(_going_back(revision, stand_in, action.tries))
     return action.tries
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times in a row"
 
 
 def versions_of(desired: Desired) -> str:

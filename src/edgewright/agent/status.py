@@ -15,8 +15,8 @@ from edgewright.protocol.status import (
 _MESSAGE_LIMIT = 4000
 
 
-def report(revision: Revision, device_id: str) -> DeploymentStatus:
-    """Return the status of `revision` on the device `device_id`.
+def report(revision: Revision, device_id: str, adopted: int) -> DeploymentStatus:
+    """Return the status of `revision` on the device `device_id`, `adopted` being the version to report.
 
     The overall state is the most severe of the components' (spec: ST-3); only a document that cannot be
     read has no components, and then its stage decides.
@@ -28,7 +28,7 @@ def report(revision: Revision, device_id: str) -> DeploymentStatus:
     return DeploymentStatus(
         deployment_id=revision.deployment_id,
         device_id=device_id,
-        adopted_manifest_version=revision.adopted,
+        adopted_manifest_version=adopted,
         status=OverallStatus(state=state_of(revision), error=_error(failure_of(revision), revision.name)),
         components=components,
     )

@@ -20,7 +20,7 @@ from edgewright.agent.desired import (
 )
 from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage
+from edgewright.agent.revisions import Failure, Progress, Revision, Stage, adopted_version
 from edgewright.protocol.capabilities import DeviceCapabilities
 from edgewright.protocol.deployment import ApplicationDeployment
 from edgewright.protocol.digests import digest_of
@@ -164,63 +164,58 @@ def revision(digest, stage, adopted, **other):
     return replace(made, **other)
 
 
-@pytest.mark.requirement("ST-21", "ST-22", "ST-23", "ST-24", "OP-20")
 @pytest.mark.parametrize(
-    ("known", "digest", "stage", "adopted"),
+    ("known", "stage"),
     [
-        pytest.param([], A, Stage.ACCEPTED, 9, id="a first install is reported with its own version"),
+        pytest.param([], Stage.ACCEPTED, id="what is new is accepted"),
+        pytest.param([revision(B, Stage.INSTALLED, 4)], Stage.ACCEPTED, id="also as an update"),
+        pytest.param([revision(A, Stage.INSTALLED, 4)], Stage.INSTALLED, id="what runs goes on"),
+        pytest.param([revision(A, Stage.FETCHING, 4)], Stage.FETCHING, id="what is on its way too"),
+        pytest.param([revision(A, Stage.FAILED, 4)], Stage.FAILED, id="what failed stays so"),
         pytest.param(
-            [revision(B, Stage.INSTALLED, 4)],
-            A,
+            [revision(A, Stage.SUPERSEDED, 4, verified=1), revision(B, Stage.FAILED, 5)],
             Stage.ACCEPTED,
-            4,
-            id="an update not begun is reported with the version held",
+            id="what returns starts anew",
         ),
-        pytest.param(
-            [revision(A, Stage.INSTALLED, 4)], A, Stage.INSTALLED, 9, id="what is held follows the manifest"
-        ),
-        pytest.param(
-            [revision(A, Stage.APPLYING, 4)], A, Stage.APPLYING, 9, id="what was begun follows the manifest"
-        ),
-        pytest.param([revision(A, Stage.FAILED, 4)], A, Stage.FAILED, 9, id="also what failed"),
-        pytest.param(
-            [revision(B, Stage.FAILED, 4)],
-            A,
-            Stage.ACCEPTED,
-            4,
-            id="after a failure its version is the one held",
-        ),
-        pytest.param(
-            [revision(B, Stage.INSTALLED, 4), revision(C, Stage.FAILED, 5)],
-            A,
-            Stage.ACCEPTED,
-            4,
-            id="what failed before it was begun is not held",
-        ),
-        pytest.param(
-            [revision(A, Stage.SUPERSEDED, 4, verified=True), revision(B, Stage.FAILED, 5)],
-            A,
-            Stage.ACCEPTED,
-            5,
-            id="what returns is pending until it is begun again",
-        ),
-        pytest.param(
-            [revision(A, Stage.REMOVING, 4)],
-            A,
-            Stage.ACCEPTED,
-            9,
-            id="what comes back while it goes starts anew",
-        ),
+        pytest.param([revision(A, Stage.REMOVING, 4)], Stage.ACCEPTED, id="also while it is being removed"),
     ],
 )
-def test_take_up(known, digest, stage, adopted):
-    (change,) = take_up([wanted(digest, 9)], known)
-    assert (change.digest, change.stage, change.adopted) == (digest, stage, adopted)
+def test_what_is_wanted_is_taken_up_with_the_version_that_names_it_last(known, stage):
+    (change,) = take_up([wanted(A, 9)], known)
+    assert (change.digest, change.stage, change.adopted) == (A, stage, 9)
 
 
 def test_what_is_taken_up_already_needs_no_change():
     assert take_up([wanted(A, 9)], [revision(A, Stage.INSTALLED, 9)]) == []
-    assert take_up([wanted(A, 9)], [revision(A, Stage.FETCHING, 4)]) == []
+    assert take_up([wanted(A, 9)], [revision(A, Stage.FETCHING, 9)]) == []
+
+
+@pytest.mark.requirement("ST-21", "ST-22", "ST-23", "ST-24", "OP-20")
+@pytest.mark.parametrize(
+    ("known", "stage", "adopted"),
+    [
+        pytest.param([], Stage.ACCEPTED, 9, id="a first install has its own"),
+        pytest.param([revision(B, Stage.INSTALLED, 4)], Stage.READY, 4, id="an update not begun has the old"),
+        pytest.param([revision(B, Stage.SUPERSEDED, 4)], Stage.APPLYING, 9, id="what was begun has its own"),
+        pytest.param([revision(B, Stage.SUPERSEDED, 4)], Stage.FAILED, 9, id="also when it failed"),
+        pytest.param([revision(B, Stage.INSTALLED, 4)], Stage.ROLLED_BACK, 9, id="and was rolled back"),
+        pytest.param(
+            [revision(B, Stage.SUPERSEDED, 7, verified=1), revision(C, Stage.FAILED, 5)],
+            Stage.ACCEPTED,
+            5,
+            id="after a failure the failed one is held",
+        ),
+        pytest.param(
+            [revision(B, Stage.INSTALLED, 4), revision(C, Stage.FAILED, 5)],
+            Stage.ACCEPTED,
+            4,
+            id="what failed before it was begun is not held",
+        ),
+    ],
+)
+def test_the_version_reported_is_that_of_what_the_device_holds(known, stage, adopted):
+    subject = revision(A, stage, 9)
+    assert adopted_version(subject, [*known, subject]) == adopted
 
 
 def test_what_was_overtaken_before_it_was_begun_is_named():

@@ -148,8 +148,9 @@ class Witness:
         self.runtime = runtime
         self.manifests = manifests
         self.proved: dict[str, str] = {}  # deployment id to the digest that came up whole last
-        self.begun: dict[str, set[str]] = {}  # and to those that were begun
+        self.held: dict[str, str] = {}  # and to the one that was begun last, or came back
         self.accepted = 0
+        self.taken_up = {0}  # the manifests that the agent has remembered what they want of
         self._subject: Revision | None = None
         runtime.looked = self.check_copies
 
@@ -161,12 +162,14 @@ class Witness:
 
             def watched_write(ledger: Ledger, revision: Revision, **how: Any) -> bool:
                 self._subject = revision
-                news = write(ledger, revision, **how)
-                if revision.stage in BEGUN | {Stage.FAILED}:
-                    self.begun.setdefault(revision.deployment_id, set()).add(revision.digest)
-                elif revision.stage is Stage.REMOVING:
+                if revision.stage in BEGUN:
+                    self.held[revision.deployment_id] = revision.digest
+                elif revision.stage is Stage.FAILED:
+                    self.held.setdefault(revision.deployment_id, revision.digest)
+                elif revision.stage in {Stage.REMOVING, Stage.REMOVED}:
                     self.proved.pop(revision.deployment_id, None)
-                return news
+                    self.held.pop(revision.deployment_id, None)
+                return write(ledger, revision, **how)
 
             def watched_queue(outbox: Outbox, name: str, method: str, path: str, body: bytes) -> bool:
                 if name.startswith("status/") and self._subject is not None:
@@ -184,13 +187,15 @@ class Witness:
                 known = self.proved.get(good.deployment_id)
                 assert known in {None, good.digest}, "rolled back to something else than the last good one"
                 roll_back(ledger, revision, good)
+                self.held[good.deployment_id] = good.digest
 
-            def watched_take_up(ledger: Ledger, revisions: Any) -> None:
+            def watched_take_up(ledger: Ledger, revisions: Any, **how: Any) -> None:
                 accepted = ledger._store.accepted()
                 assert accepted is not None
                 assert accepted.version is not None
                 self.accepted = accepted.version
-                take_up(ledger, revisions)
+                take_up(ledger, revisions, **how)
+                self.taken_up.add(self.accepted)
 
             patch.setattr(Ledger, "_write", watched_write)
             patch.setattr(Outbox, "queue", watched_queue)
@@ -215,10 +220,8 @@ class Witness:
         status = body["status"]
         assert status["state"] == min(states, key=SEVERITY.index)
         deployment_id = subject.deployment_id
-        # A first install that failed is left as it is, unwatched: what is told of it is how it ended.
-        watched = subject.stage is not Stage.FAILED or deployment_id in self.proved
         for each in body["components"]:
-            if each["state"] == "installed" and watched:
+            if each["state"] == "installed":
                 assert self.runtime.runs(deployment_id, each["name"], subject.digest), f"{body}: it is not"
             elif each["state"] == "removed":
                 assert (deployment_id, each["name"]) not in self.runtime.installed, f"{body}: it is not"
@@ -244,11 +247,11 @@ class Witness:
         if stage in HELD and current.get(deployment_id) == subject.digest:
             assert adopted == self.accepted
             return
-        # It is not begun, or runs until another is: the version named it, or what was begun before it.
         assert stage in HELD | WAITING
-        held = {subject.digest, *self.begun.get(deployment_id, ())}
-        right = {number for number, listed in self.manifests.items() if listed.get(deployment_id) in held}
-        assert adopted in right, f"{stage}: {adopted} is none of {right}"
+        held = subject.digest if stage in HELD else self.held.get(deployment_id, subject.digest)
+        known = self.taken_up | {self.accepted}
+        right = max(number for number in known if self.manifests[number].get(deployment_id) == held)
+        assert adopted == right, f"{stage}: {adopted} is not {right}"
 
 
 class DeviceLife(RuleBasedStateMachine):

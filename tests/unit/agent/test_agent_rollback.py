@@ -718,7 +718,7 @@ def test_the_end_of_a_long_message_is_never_cut_off(stage, change, end):
     failed = revision(
         stage, failure=Failure(code="apply.failed", message="x" * 9000), stand_in=replace(STAND_IN, **change)
     )
-    message = report(failed, "edge-01").status.error.message
+    message = report(failed, "edge-01", 7).status.error.message
     assert len(message) <= 4000
     assert message.startswith("xxx")
     assert message.endswith(end)

@@ -99,7 +99,7 @@ def revision(*states, stage=Stage.APPLYING, failure=None):
 @pytest.mark.requirement("ST-2", "ST-3", "ST-20", "OP-1")
 @given(st.lists(st.sampled_from(list(State)), min_size=1, max_size=6))
 def test_the_most_severe_component_speaks_for_the_deployment(states):
-    status = report(revision(*states), "edge-01")
+    status = report(revision(*states), "edge-01", 7)
     assert status.status.state == min(states, key=SEVERITY.index)
     assert [each.state for each in status.components] == states
     assert status.adopted_manifest_version == 7
@@ -109,7 +109,7 @@ def test_the_most_severe_component_speaks_for_the_deployment(states):
 @pytest.mark.requirement("ST-5", "ST-6", "ST-7")
 def test_errors_carry_their_code_their_source_and_their_message():
     failure = Failure(code="apply.failed", message="x" * 10_000)
-    plain = report(revision(State.INSTALLED, State.FAILED, failure=failure), "edge-01").to_plain()
+    plain = report(revision(State.INSTALLED, State.FAILED, failure=failure), "edge-01", 7).to_plain()
     assert plain["status"]["error"]["source"] == "shop"
     assert plain["components"][1]["error"] == {
         "code": "apply.failed",
@@ -120,7 +120,7 @@ def test_errors_carry_their_code_their_source_and_their_message():
 
 
 def test_a_document_without_components_is_reported_by_its_stage():
-    status = report(revision(stage=Stage.FAILED), "edge-01")
+    status = report(revision(stage=Stage.FAILED), "edge-01", 7)
     assert (status.status.state, status.components) == (State.FAILED, ())
 
 

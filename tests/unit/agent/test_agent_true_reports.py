@@ -1,0 +1,142 @@
+"""Each report is true when it is made: what runs is looked at first, and the version is of what is held."""
+
+import pytest
+
+from edgewright.agent.plan import CALM_SECONDS
+from edgewright.agent.revisions import Stage
+from edgewright.agent.settings import Settings
+from support.bench import ID, Bench
+from support.foreign_server import deployment_yaml, digest_of
+
+GOOD = deployment_yaml(ID, components=["db", "web"])
+NEXT = deployment_yaml(ID, components=["web", "more"])
+LATER = deployment_yaml(ID, components=["web", "less"])
+MANUAL = Settings.parse(b"rollback: {automatic: false}", source="agent.yaml")
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A device on which GOOD is installed, from manifest version 1."""
+    made = Bench(tmp_path / "state")
+    made.receive(GOOD)
+    made.round()
+    return made
+
+
+def told_since(bench, before):
+    """The reports about the deployment after the first `before`, as (state, version)."""
+    bodies = [body for _, body in bench.reports[before:] if "status" in body]
+    return [(body["status"]["state"], body["adoptedManifestVersion"]) for body in bodies]
+
+
+@pytest.mark.requirement("ST-1", "ST-8", "ST-21")
+@pytest.mark.parametrize("how", ["break_down", "lose"])
+def test_what_died_before_a_new_manifest_came_is_never_reported_installed_meanwhile(bench, how):
+    getattr(bench.runtime, how)(ID, "web")
+    before, version = len(bench.reports), bench.receive(GOOD)
+    bench.round()
+    assert told_since(bench, before) == [("installing", version), ("installed", version)]
+
+
+@pytest.mark.requirement("ST-1", "ST-21")
+def test_what_still_runs_is_reported_with_the_new_manifest_and_not_touched(bench):
+    before, calls, version = len(bench.reports), len(bench.runtime.calls), bench.receive(GOOD)
+    bench.round()
+    assert told_since(bench, before) == [("installed", version)]
+    assert len(bench.runtime.calls) == calls
+
+
+@pytest.mark.requirement("ST-21")
+def test_while_the_engine_does_not_answer_the_last_that_was_known_is_reported(bench):
+    bench.runtime.engine_down = True
+    before, version = len(bench.reports), bench.receive(GOOD)
+    bench.round()
+    assert told_since(bench, before) == [("installed", version)]
+
+
+def test_a_stand_in_that_died_before_a_new_manifest_came_is_not_said_to_run(bench):
+    bench.runtime.refused_revisions = {digest_of(NEXT)}
+    bench.receive(NEXT)
+    bench.round()
+    assert bench.last()["status"]["error"]["message"].endswith("is running again")
+    bench.runtime.break_down(ID, "db")
+    bench.now += CALM_SECONDS
+    before, version = len(bench.reports), bench.receive(NEXT)
+    bench.round()
+    messages = [body["status"]["error"]["message"] for _, body in bench.reports[before:]]
+    assert messages[0].endswith("is being brought back")
+    assert messages[-1].endswith("is running again")
+    assert told_since(bench, before)[-1] == ("failed", version)
+
+
+@pytest.mark.requirement("ST-21", "ST-22")
+def test_a_repair_is_reported_with_the_version_of_what_is_repaired(bench):
+    bench.runtime.refused_revisions = {digest_of(NEXT)}
+    bench.receive(NEXT)
+    bench.runtime.engine_down = True
+    bench.round()  # the new revision waits for the engine
+    assert bench.last()["adoptedManifestVersion"] == 1
+    bench.receive(GOOD)
+    bench.round()  # and gives way to the old one, which is wanted again
+    bench.runtime.engine_down = False
+    bench.runtime.unfetchable = {"less"}
+    bench.runtime.break_down(ID, "web")
+    before, _ = len(bench.reports), bench.receive(LATER)
+    bench.round()
+    told = told_since(bench, before)
+    assert ("installing", 3) in told
+    assert {version for _, version in told} == {3}
+
+
+@pytest.mark.requirement("ST-21", "ST-22")
+def test_what_is_repaired_after_another_one_was_begun_has_its_own_version_not_that_of_the_other(bench):
+    bench.runtime.refused_revisions = {digest_of(NEXT)}
+    second = bench.receive(NEXT)
+    bench.round(settings=MANUAL)  # it was begun, failed, and stays as it is
+    assert bench.last()["adoptedManifestVersion"] == second
+    bench.runtime.unfetchable = {"db"}
+    bench.runtime.fetched.clear()
+    third = bench.receive(GOOD)
+    bench.round()  # wanted again, and not begun: it cannot be fetched
+    assert bench.last()["adoptedManifestVersion"] == second
+    bench.now += 60.0
+    bench.runtime.unfetchable = {"less"}
+    before, _ = len(bench.reports), bench.receive(LATER)
+    bench.round()
+    told = told_since(bench, before)
+    assert ("installing", third) in told
+    assert told[-1] == ("pending", third)
+
+
+@pytest.mark.requirement("ST-22", "ST-25")
+def test_once_something_newer_is_wanted_what_was_rolled_back_is_not_held_any_more(bench):
+    bench.runtime.refused_revisions = {digest_of(NEXT)}
+    second = bench.receive(NEXT)
+    bench.round()
+    assert told_since(bench, 0)[-1] == ("failed", second)
+    bench.runtime.unfetchable = {"less"}
+    bench.receive(LATER)
+    bench.round()
+    assert told_since(bench, 0)[-1] == ("pending", 1)
+
+
+@pytest.mark.requirement("ST-1", "ST-8")
+def test_what_stops_of_a_first_install_that_failed_is_told_and_left_alone(tmp_path):
+    bench = Bench(tmp_path / "state")
+    bench.runtime.refused = {"more"}
+    bench.receive(NEXT)
+    bench.round()
+    assert [each["state"] for each in bench.last()["components"]] == ["installed", "failed"]
+    bench.runtime.break_down(ID, "web")
+    calls = len(bench.runtime.calls)
+    bench.round()
+    web, more = bench.last()["components"]
+    assert (web["state"], web["error"]["code"]) == ("failed", "component.stopped")
+    assert more["error"]["code"] == "apply.failed"
+    assert bench.last()["status"]["error"]["code"] == "apply.failed"
+    assert len(bench.runtime.calls) == calls
+    (known,) = bench.revisions()
+    assert known.stage is Stage.FAILED
+    told = len(bench.reports)
+    bench.round()
+    assert len(bench.reports) == told
