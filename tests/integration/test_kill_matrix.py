@@ -15,7 +15,7 @@ from support.fixtures import unavailable
 from support.foreign_server import ForeignServer
 from support.kill_field import CAUSES, IDS, PHASES, Field, Outcome, Trouble, before
 from support.kill_rig import KillRig, layer_server
-from support.kill_table import CELLS, REACHED, is_for_every_run
+from support.kill_table import CELLS, REACHED
 from support.processes import wait_until
 from support.proxies import Proxy
 
@@ -96,10 +96,7 @@ def own_filesystem(field: Field) -> Iterator[None]:
 
 
 @pytest.mark.requirement("S-7", "S-28", "DS-16", "OFF-8", "ST-1")
-@pytest.mark.parametrize(
-    ("phase", "point", "cause"),
-    [pytest.param(*cell, marks=() if is_for_every_run(cell) else pytest.mark.nightly) for cell in CELLS],
-)
+@pytest.mark.parametrize(("phase", "point", "cause"), CELLS)
 def test_the_end_is_the_same(
     phase: str,
     point: str,

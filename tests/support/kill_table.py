@@ -56,12 +56,6 @@ CELLS: Final[tuple[Cell, ...]] = tuple(
 )
 
 
-def is_for_every_run(cell: Cell) -> bool:
-    """Whether the cell is tried each time; what phases have in common is tried in one of them then."""
-    phase, point, _ = cell
-    return phase == "update" or point not in (*_TAKEN_UP, *_TOLD)
-
-
 _PAGE: Final = """\
 # Kill matrix
 
@@ -79,7 +73,8 @@ Then the cause is removed and the agent started again. *Same* means: it came to 
 nobody disturbed (what runs and what it wrote, what the agent knows and keeps, the last reports the fleet
 manager got), and nothing was started more than once.
 
-This page is written by the test run, `make nightly`; one cell of each kind is tried by every `make test`.
+Every `make test` tries all of it with one deployment. This page is written by `make nightly`, which tries it
+with several deployments too, and every point with real containers.
 
 """
 
