@@ -27,12 +27,12 @@ Wanted = Mapping[str, str]
 
 @pytest.fixture
 def field(
-    tmp_path: Path, docker_engine: Engine, registry: RegistryAccess, testbed: Testbed, unique: str
+    tmp_path: Path, engine: Engine, registry: RegistryAccess, testbed: Testbed, unique: str
 ) -> Iterator[Field]:
     """A device for several deployments."""
     with container_field(
         tmp_path / "device",
-        engine=docker_engine,
+        engine=engine,
         registry=registry,
         busybox=Path(testbed.busybox),
         unique=unique,
