@@ -109,7 +109,8 @@ class _Course:
                 self._write(self._revision)
             hit("fetch.begun")
         else:
-            self._revision = replace(self._revision, failure=None)
+            # What had come up before may be down by now: all of it is being applied again.
+            self._revision = self._revision.at(self._revision.stage)
         if not self._each(self._components, self._bring_here):
             return False
         if not begun:

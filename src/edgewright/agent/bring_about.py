@@ -1,6 +1,6 @@
 """Bring about what is wanted: observe, plan, carry out, and roll back what failed in the same round."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgewright.agent import log
@@ -17,16 +17,14 @@ from edgewright.agent.desired import (
 )
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.objects import Objects
-from edgewright.agent.plan import Action, Admit, Found, Hold, Observed, Repair, RollBack, Wait, plan
+from edgewright.agent.plan import Action, Admit, Found, Hold, Install, Observed, Repair, RollBack, Wait, plan
 from edgewright.agent.retention import drop_snapshots
-from edgewright.agent.revisions import Revision, Stage
+from edgewright.agent.revisions import BEGUN, Revision, Stage
 from edgewright.agent.runtimes import Component, ComponentError, EngineError, ObservedComponent, Runtime
 from edgewright.agent.tools import Tools
 
 ENGINE_SECONDS = 60.0
 """How often to look again for an engine that is not there."""
-Mending = Repair | RollBack | Hold | Admit
-"""Actions that tell themselves how what runs is."""
 Kept = Mapping[tuple[str, str], Desired]
 """What can be read of revisions that are remembered and not wanted now, by their key."""
 
@@ -70,7 +68,7 @@ def bring_about(
     before = _failed(revisions)
     actions, delay = planned(revisions)
     # Looked at first, remembered then: what turns out not to run is never reported as if it did.
-    ledger.take_up(taken, in_doubt=[each.revision.key for each in actions if isinstance(each, Mending)])
+    ledger.take_up(taken, in_doubt=set(_in_doubt(actions)))
     delays = [delay, *(_carry_out(action, tools) for action in actions)]
     if failed := _failed(ledger.revisions()) - before:
         for action in planned(ledger.revisions())[0]:
@@ -82,6 +80,16 @@ def bring_about(
 
 def _failed(revisions: Sequence[Revision]) -> set[tuple[str, str]]:
     return {each.key for each in revisions if each.stage is Stage.FAILED}
+
+
+def _in_doubt(actions: Sequence[Action]) -> Iterator[tuple[str, str]]:
+    """Yield the keys of revisions of which what was up is no more; their actions report how they are."""
+    for action in actions:
+        match action:
+            case Repair(_, revision) | RollBack(_, revision) | Hold(_, revision) | Admit(_, revision):
+                yield revision.key
+            case Install(_, revision) if revision.stage in BEGUN:
+                yield revision.key
 
 
 def _carry_out(action: Action, tools: Tools) -> float | None:

@@ -4,6 +4,7 @@ import pytest
 
 from edgewright.agent.plan import CALM_SECONDS
 from edgewright.agent.revisions import Stage
+from edgewright.agent.runtimes import StorageFullError
 from edgewright.agent.settings import Settings
 from support.bench import ID, Bench
 from support.foreign_server import deployment_yaml, digest_of
@@ -140,3 +141,28 @@ def test_what_stops_of_a_first_install_that_failed_is_told_and_left_alone(tmp_pa
     told = len(bench.reports)
     bench.round()
     assert len(bench.reports) == told
+
+
+@pytest.mark.requirement("ST-1", "ST-8")
+def test_what_died_while_an_installation_waits_to_go_on_is_not_reported_installed(tmp_path, monkeypatch):
+    def refuse(component):
+        if component.name == "web":
+            raise StorageFullError("needs 2 bytes, and 1 is free", component=component.name)
+        return apply(component)
+
+    bench = Bench(tmp_path / "state")
+    apply = bench.runtime.apply
+    monkeypatch.setattr(bench.runtime, "apply", refuse)
+    bench.receive(GOOD)
+    bench.round()
+    assert [each["state"] for each in bench.last()["components"]] == ["installed", "installing"]
+    bench.runtime.break_down(ID, "db")
+    before, version = len(bench.reports), bench.receive(GOOD)
+    bench.round()
+    states = [
+        [each["state"] for each in body["components"]]
+        for _, body in bench.reports[before:]
+        if "status" in body
+    ]
+    assert states == [["installing", "pending"], ["installed", "installing"], ["installed", "installing"]]
+    assert bench.last()["adoptedManifestVersion"] == version
