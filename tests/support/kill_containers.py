@@ -132,7 +132,9 @@ def container_field(
         stack.callback(rig.clean)
         stack.callback(rig.end)
         rig.enroll(f"https://{to_server.host}")
-        parts = publish_parts(registry, to_registry, busybox, unique)
+        # Podman pulls without TLS from the registry itself alone, so the way to it cannot be cut there.
+        origin = registry.host if engine.name == "podman" else to_registry.host
+        parts = publish_parts(registry, origin, busybox, unique)
         yield Field(
             server,
             (to_server, to_registry),
@@ -143,8 +145,8 @@ def container_field(
         )
 
 
-def publish_parts(registry: RegistryAccess, way: Proxy, busybox: Path, unique: str) -> list[Part]:
-    """Publish the two components and their image, to be fetched by `way`."""
+def publish_parts(registry: RegistryAccess, origin: str, busybox: Path, unique: str) -> list[Part]:
+    """Publish the two components and their image, to be fetched from `origin` (host:port)."""
     push(
         busybox_image(busybox, command=["/start"], files={"/start": _SCRIPT.encode()}),
         registry,
@@ -154,7 +156,7 @@ def publish_parts(registry: RegistryAccess, way: Proxy, busybox: Path, unique: s
     parts: list[Part] = []
     for name in ("db", "web"):
         service = {
-            "image": f"{way.host}/{unique}/i:1",
+            "image": f"{origin}/{unique}/i:1",
             "environment": {"NAME": name},
             "volumes": ["kept:/data"],
             "stop_grace_period": "0s",
@@ -162,7 +164,7 @@ def publish_parts(registry: RegistryAccess, way: Proxy, busybox: Path, unique: s
         document = json.loads(compose_json(**{name: service})) | {"volumes": {"kept": {}}}
         publish(registry, f"{unique}/{name}", "1.0.0", {"compose.yaml": json.dumps(document)})
         properties = {
-            "repository": f"oci://{way.host}/{unique}/{name}",
+            "repository": f"oci://{origin}/{unique}/{name}",
             "revision": "1.0.0",
             "timeout": "1m0s",
         }

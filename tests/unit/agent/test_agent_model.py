@@ -162,6 +162,7 @@ class Witness:
 
             def watched_write(ledger: Ledger, revision: Revision, **how: Any) -> bool:
                 self._subject = revision
+                before = dict(self.held)
                 if revision.stage in BEGUN:
                     self.held[revision.deployment_id] = revision.digest
                 elif revision.stage is Stage.FAILED:
@@ -169,7 +170,11 @@ class Witness:
                 elif revision.stage in {Stage.REMOVING, Stage.REMOVED}:
                     self.proved.pop(revision.deployment_id, None)
                     self.held.pop(revision.deployment_id, None)
-                return write(ledger, revision, **how)
+                try:
+                    return write(ledger, revision, **how)
+                except Crash:
+                    self.held = before  # the step was not completed
+                    raise
 
             def watched_queue(outbox: Outbox, name: str, method: str, path: str, body: bytes) -> bool:
                 if name.startswith("status/") and self._subject is not None:
