@@ -218,7 +218,7 @@ def adopted_version(revision: Revision, siblings: Iterable[Revision]) -> int:
         return revision.adopted
     # What failed before it was begun leaves an older revision in place, and that is the one held.
     held = [each for each in siblings if each.stage in HELD and each.key != revision.key]
-    held.sort(key=lambda each: each.stage not in GIVEN_UP)
+    held.sort(key=lambda each: (each.stage not in GIVEN_UP, each.adopted))
     return held[-1].adopted if held else revision.adopted
 
 
