@@ -77,7 +77,7 @@ class Ledger:
             self._notify()
 
     def begin(self, revision: Revision) -> None:
-        """Remember that `revision` begins to take the place of the deployment's others."""
+        """Remember that `revision` begins to take the place of the deployment's others, or to be removed."""
         with self._store.transaction():
             self._store.connection.execute(
                 "UPDATE revisions SET stage = ? WHERE deployment_id = ? AND digest <> ?",

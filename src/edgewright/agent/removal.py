@@ -16,6 +16,7 @@ from edgewright.protocol.status import State
 def remove(revision: Revision, names: Sequence[str], tools: Tools) -> int:
     """Remove a deployment's components, last one first, and forget it; nothing of it stays on disk."""
     log.info(f"deployment {revision.name}: removing")
+    tools.ledger.begin(revision)  # from here on no revision of it is held any more, wanted again or not
     for name in names:
         tools.ledger.record(revision)
         hit("remove.begun")

@@ -4,7 +4,7 @@ import pytest
 
 from edgewright.agent.plan import CALM_SECONDS
 from edgewright.agent.revisions import Stage
-from edgewright.agent.runtimes import StorageFullError
+from edgewright.agent.runtimes import StorageError, StorageFullError
 from edgewright.agent.settings import Settings
 from support.bench import ID, Bench
 from support.foreign_server import deployment_yaml, digest_of
@@ -166,3 +166,21 @@ def test_what_died_while_an_installation_waits_to_go_on_is_not_reported_installe
     ]
     assert states == [["installing", "pending"], ["installed", "installing"], ["installed", "installing"]]
     assert bench.last()["adoptedManifestVersion"] == version
+
+
+@pytest.mark.requirement("ST-22", "ST-24")
+def test_what_comes_back_in_the_middle_of_its_removal_is_reported_with_its_own_version(bench, monkeypatch):
+    def refuse(deployment_id, name, directory=None):
+        if name == "db":
+            raise StorageError("arranged", component=name)
+        remove(deployment_id, name, directory)
+
+    remove = bench.runtime.remove
+    monkeypatch.setattr(bench.runtime, "remove", refuse)
+    dropped = bench.receive()
+    bench.round()
+    assert told_since(bench, 0)[-1] == ("removing", dropped)
+    bench.runtime.unfetchable = {"less"}
+    again = bench.receive(LATER)
+    bench.round()
+    assert told_since(bench, 0)[-1] == ("pending", again)
