@@ -1,5 +1,6 @@
 """What goes wrong with Compose components: each failure is ours, names the thing, and leaves a way out."""
 
+import dataclasses
 import http.server
 import json
 import os
@@ -24,6 +25,7 @@ from edgewright.agent.runtimes import (
     FetchedWrongError,
     FetchError,
     Health,
+    ProgramKilledError,
     StorageError,
 )
 from edgewright.agent.runtimes.compose import ComposeRuntime
@@ -63,6 +65,28 @@ def failing(
         bench.install(bench.component(compose, **options))  # type: ignore[arg-type]
     assert caught.value.component == "app"
     return caught.value
+
+
+@pytest.mark.parametrize("step", ["config", "up"])
+def test_a_compose_program_that_is_killed_is_no_verdict_on_the_component(
+    bench: Bench, shell: str, tmp_path: Path, step: str
+):
+    real, killed = bench.engine, tmp_path / "killed"
+    killed.write_text(
+        f'#!/bin/sh\ncase " $* " in *" {step} "*) kill -9 $$;; esac\nexec {real.compose} "$@"\n'
+    )
+    killed.chmod(0o755)
+    component = bench.component(
+        f'services: {{a: {{image: "{shell}", command: [sh, -c, "{KEEPS_RUNNING}"]}}}}'
+    )
+    bench.engine = dataclasses.replace(real, compose=str(killed))
+    with pytest.raises(ProgramKilledError) as caught:
+        bench.install(component)
+    assert caught.value.retryable
+    assert caught.value.component == "app"
+    bench.engine = real
+    bench.install(component)
+    assert set(bench.inspect()) == {"a"}
 
 
 # --- coming up ------------------------------------------------------------------------------------------

@@ -164,6 +164,12 @@ class EngineError(ComponentError):
     retryable = True
 
 
+class ProgramKilledError(EngineError):
+    """The program that drives the engine was ended from outside, which says nothing about the component."""
+
+    code = "engine.interrupted"
+
+
 class Runtime(Protocol):
     """What runs components of one profile on this device.
 
