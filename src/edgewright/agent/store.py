@@ -19,6 +19,7 @@ import time
 
 from edgewright.agent import log, mirror
 from edgewright.agent.locks import wait_for
+from edgewright.agent.paths import Paths
 from edgewright.protocol.errors import EdgewrightError
 
 _VERSION = 2
@@ -434,16 +435,30 @@ def _create(connection: sqlite3.Connection, path: str, why_new: str) -> None:
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
+def _has_installed(path: str) -> bool:
+    """Whether the state directory of the database at `path` has files of a deployment."""
+    try:
+        return bool(os.listdir(Paths(os.path.dirname(path)).projects))
+    except OSError:
+        return False
+
+
 def _restore(connection: sqlite3.Connection, path: str, why_new: str) -> None:
-    """Take up what was accepted from its copy; without one, and without a reason, this is a new device."""
+    """Take up what was accepted from its copy.
+
+    Without one, without a reason and without anything that was ever installed, this is a new device.
+    """
     insert = "INSERT INTO events (at, kind, message) VALUES (?, ?, ?)"
     kind, end = STATE, "nothing had been accepted before"
+    place = mirror.path_beside(path)
     try:
-        copy = mirror.load(mirror.path_beside(path))
+        copy = mirror.load(place)
     except mirror.MirrorError as error:
         copy, kind, end = None, SECURITY, f"{error} too: which version was accepted last is not known"
     else:
-        if copy is None and not why_new:
+        if copy is None and _has_installed(path):
+            kind, end = SECURITY, f"{place}: missing too: which version was accepted last is not known"
+        elif copy is None and not why_new:
             return
     if copy is not None:
         end = f"manifest version {copy.version or '(forgotten)'} was taken up from its copy"
