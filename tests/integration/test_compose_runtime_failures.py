@@ -19,6 +19,7 @@ import pytest
 from edgewright.agent.runtimes import (
     ApplyError,
     ApplyTimeoutError,
+    Component,
     ComponentError,
     ComponentInvalidError,
     EngineError,
@@ -67,9 +68,16 @@ def failing(
     return caught.value
 
 
-@pytest.mark.parametrize("step", ["config", "up"])
-def test_a_compose_program_that_is_killed_is_no_verdict_on_the_component(
-    bench: Bench, shell: str, tmp_path: Path, step: str
+@pytest.mark.parametrize(
+    ("step", "how", "error"),
+    [
+        pytest.param("config", "kill -9 $$", ProgramKilledError, id="killed while it reads"),
+        pytest.param("up", "kill -9 $$", ProgramKilledError, id="killed while it starts"),
+        pytest.param("up", "echo error during connect: EOF >&2; exit 1", EngineError, id="engine restarted"),
+    ],
+)
+def test_a_compose_program_that_could_not_finish_is_no_verdict_on_the_component(
+    bench: Bench, shell: str, tmp_path: Path, step: str, how: str, error: type[EngineError]
 ):
     real, killed = bench.engine, tmp_path / "killed"
     killed.write_text(
@@ -80,7 +88,7 @@ def test_a_compose_program_that_is_killed_is_no_verdict_on_the_component(
         f'services: {{a: {{image: "{shell}", command: [sh, -c, "{KEEPS_RUNNING}"]}}}}'
     )
     bench.engine = dataclasses.replace(real, compose=str(killed))
-    with pytest.raises(ProgramKilledError) as caught:
+    with pytest.raises(error) as caught:
         bench.install(component)
     assert caught.value.retryable
     assert caught.value.component == "app"
@@ -552,6 +560,26 @@ def test_podmans_debris_is_cleared_out_of_the_way(
     bench.install(component)
     assert bench.runtime().observe()[component.key].health is Health.RUNNING
     bench.clean()
+
+
+def test_a_container_that_was_to_take_anothers_place_when_the_engine_was_killed_is_cleared_out_of_the_way(
+    bench: Bench, shell: str
+):
+    def component(word: str) -> Component:
+        service = {"image": shell, "command": ["sh", "-c", KEEPS_RUNNING], "environment": {"WORD": word}}
+        return bench.component(json.dumps({"services": {"a": service}}), version=word)
+
+    first, second = component("1.0.0"), component("2.0.0")
+    bench.install(first)
+    api, old = EngineApi(bench.engine.socket), bench.inspect()["a"]["Id"]
+    half_made = f"{old[:12]}_{project_name(*first.key)}-a-1"
+    api.request("POST", f"/containers/create?name={half_made}", {"Image": shell, "Cmd": ["true"]})
+    bench.install(second)
+    assert bench.environment_of("a")["WORD"] == "2.0.0"
+    assert bench.runtime().observe()[second.key].health is Health.RUNNING
+    bench.runtime().remove(*second.key, second.directory)
+    names = [name for one in api.get("/containers/json?all=true") for name in one["Names"]]
+    assert not any(project_name(*first.key) in name for name in names)
 
 
 # --- values ---------------------------------------------------------------------------------------------

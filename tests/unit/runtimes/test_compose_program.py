@@ -37,3 +37,18 @@ def test_a_program_that_was_ended_from_outside_tells_nothing_about_the_component
 def test_a_program_that_fails_by_itself_is_taken_at_its_word(tmp_path: Path):
     done = program(tmp_path, "echo no such thing >&2; exit 1").run(["up"], environment={}, timeout=10)
     assert (done.code, done.reason) == (1, "no such thing")
+
+
+@pytest.mark.parametrize(
+    ("said", "lost"),
+    [
+        pytest.param("error during connect: Post: EOF", True, id="cut"),
+        pytest.param("Cannot connect to the Docker daemon at unix:///x.sock.", True, id="gone"),
+        pytest.param("Error response from daemon: error during connect: EOF", False, id="the engine's own"),
+        pytest.param("service a failed to build: unexpected EOF", False, id="another's"),
+    ],
+)
+def test_an_engine_that_went_away_is_told_from_one_that_refuses(tmp_path: Path, said: str, lost: bool):
+    script = f"echo ' Container a  Creating' >&2; echo '{said}' >&2; exit 1"
+    done = program(tmp_path, script).run(["up"], environment={}, timeout=10)
+    assert done.lost_engine is lost

@@ -7,6 +7,7 @@ revision, so an apply that was killed half-way is seen as what it is, and applie
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,8 @@ DEFAULT_TIMEOUT = timedelta(minutes=10)
 SETTLE_SECONDS = 1.5
 POLL_SECONDS = 0.2
 LOG_LINES = 20
+_IN_THE_WAY = re.compile(r"already exists|already in use by")
+_CONTAINER_ID = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @dataclass(slots=True)
@@ -254,8 +257,10 @@ class ComposeRuntime:
             *("up", "--detach", "--no-build", "--remove-orphans", "--pull=never", "--quiet-pull"),
         ]
         done = self._run_up(component, arguments, start, lock)
-        if done.code and self._clear_debris(project, done):
+        if done.code and self._clear_debris(component, done):
             done = self._run_up(component, arguments, start, lock)
+        if done.lost_engine:
+            raise EngineError(done.reason)
         if done.code:
             raise self._explained(component, start, done.reason)
 
@@ -267,15 +272,20 @@ class ComposeRuntime:
             except ProgramTimeoutError as error:
                 raise self._overdue(component, self._containers(component), {}) from error
 
-    def _clear_debris(self, project: str, done: Finished) -> bool:
-        """Remove what a killed engine left half-made; tell whether anything was.
+    def _clear_debris(self, component: Component, done: Finished) -> bool:
+        """Remove what a killed engine or program left half-made; tell whether anything was.
 
-        Podman keeps the names of containers that a kill caught in the making, and every further `up` fails
-        on them. A container that waits for a failed one is `created` too, hence the look at the words.
+        Podman keeps the names of containers that a kill caught in the making, Docker those of containers
+        that were to take another's place, or a task of one that it does not know to run; every further `up`
+        fails on them. A container that waits for a failed one is `created` too, hence the look at the words.
         """
-        if self._engine.info().kind != "podman" or "already" not in done.errors:
+        if not _IN_THE_WAY.search(done.errors):
             return False
-        found = self._engine.debris(f"{project}-")
+        found = self._engine.debris(f"{project_name(*component.key)}-")
+        named = set(_CONTAINER_ID.findall(done.errors))
+        found += [
+            each.id for each in self._containers(component) if each.id in named and each.state != "running"
+        ]
         for name in found:
             self._engine.remove_container(name)
         return bool(found)

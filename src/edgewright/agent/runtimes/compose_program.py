@@ -29,6 +29,9 @@ _NO_REMOTE_INCLUDES = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPE
 _PROGRESS = re.compile(
     r"^ *(?:Container|Network|Volume|Image|Secret|Config|Service)\b.*|^time=\S+ level=warning .*"
 )
+_LOST_ENGINE = re.compile(
+    r"^(?:error during connect:|Cannot connect to the Docker daemon|unexpected EOF$)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,11 @@ class Finished:
             line.strip() for line in self.errors.splitlines() if line.strip() and not _PROGRESS.match(line)
         ]
         return "\n".join(lines[-MAX_REASON_LINES:]) or f"ended with exit code {self.code}"
+
+    @property
+    def lost_engine(self) -> bool:
+        """Whether it failed because the engine went away, maybe for a moment, as when it is restarted."""
+        return self.code != 0 and _LOST_ENGINE.search(self.errors) is not None
 
 
 class ProgramTimeoutError(Exception):

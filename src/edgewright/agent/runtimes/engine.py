@@ -25,6 +25,7 @@ MAX_LOG_BYTES = 256 * 1024
 
 _HALF_MADE = ("created", "initialized", "storage")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+_REPLACEMENT = re.compile(r"^[0-9a-f]{12}_")
 _BARE_ID = re.compile(r"[0-9a-f]{64}")
 _DIGEST_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$")
 
@@ -186,14 +187,15 @@ class Engine:
     def debris(self, name_prefix: str) -> list[str]:
         """List half-made containers whose name starts with `name_prefix`, by name.
 
-        A killed Podman leaves them where an ordinary list does not show them, and nothing can be started
+        Also those made to take the place of such a one, which have its identity in front of the name. A
+        killed Podman leaves them where an ordinary list does not show them, and nothing can be started
         under their names until they are removed.
         """
         told = self.get("/containers/json?all=true&external=true")
         with _understood(self.socket_path):
             half_made = [one for one in told if str(one.get("State", "")).lower() in _HALF_MADE]
             names = [name.lstrip("/") for one in half_made for name in one.get("Names") or []]
-        return [name for name in names if name.startswith(name_prefix)]
+        return [name for name in names if _REPLACEMENT.sub("", name).startswith(name_prefix)]
 
     def logs(self, container_id: str, *, lines: int) -> str:
         """Return the last lines a container wrote, both streams in order; "" where none can be had."""
