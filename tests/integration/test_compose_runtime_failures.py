@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ from edgewright.protocol.oci import compose_layer, compose_manifest
 from support.compose_component import Bench, publish, settings_of
 from support.engines import Engine, EngineApi
 from support.images import RegistryAccess, busybox_image, digest_of, push, web_image
+from support.processes import wait_until
+from support.proxies import Proxy
 from support.registry import Registry
 from support.testbed import Testbed
 
@@ -95,6 +98,39 @@ def test_a_compose_program_that_could_not_finish_is_no_verdict_on_the_component(
     bench.engine = real
     bench.install(component)
     assert set(bench.inspect()) == {"a"}
+
+
+@pytest.mark.parametrize("goes", [True, False], ids=["restarted", "there all the time"])
+def test_an_engine_that_was_restarted_meanwhile_is_told_from_one_that_refuses(
+    bench: Bench, shell: str, tmp_path: Path, goes: bool
+):
+    real, program, begun = bench.engine, tmp_path / "program", tmp_path / "begun"
+    refuses = f'touch {begun}; while [ -e {begun} ]; do sleep 0.1; done; echo "it is closing" >&2; exit 1'
+    program.write_text(f'#!/bin/sh\ncase " $* " in *" up "*) {refuses};; esac\nexec {real.compose} "$@"\n')
+    program.chmod(0o755)
+    component = bench.component(f'services: {{a: {{image: "{shell}", command: ["true"]}}}}')
+    with tempfile.TemporaryDirectory(prefix="ew-") as short, Proxy(real.socket, f"{short}/engine") as way:
+        bench.engine = dataclasses.replace(real, compose=str(program), socket=way.address)
+        runtime = bench.runtime()
+        bench.engine = real
+        runtime.fetch(component)
+
+        def restart() -> None:
+            wait_until(begun.exists, what="it is being started")
+            if goes:
+                way.gone()
+                way.back()
+            begun.unlink()
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        with pytest.raises(ComponentError) as caught:
+            runtime.apply(component)
+        thread.join()
+        runtime.close()
+    assert "it is closing" in str(caught.value)
+    assert isinstance(caught.value, EngineError) is goes
+    assert isinstance(caught.value, ApplyError) is not goes
 
 
 # --- coming up ------------------------------------------------------------------------------------------

@@ -164,10 +164,14 @@ class EngineError(ComponentError):
     retryable = True
 
 
-class ProgramKilledError(EngineError):
-    """The program that drives the engine was ended from outside, which says nothing about the component."""
+class EngineInterruptedError(EngineError):
+    """The engine, or the program that drives it, ended meanwhile, which says nothing about the component."""
 
     code = "engine.interrupted"
+
+
+class ProgramKilledError(EngineInterruptedError):
+    """The program that drives the engine was ended from outside."""
 
 
 class Runtime(Protocol):
