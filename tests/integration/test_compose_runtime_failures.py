@@ -27,6 +27,7 @@ from edgewright.agent.runtimes import (
     FetchedWrongError,
     FetchError,
     Health,
+    OccupiedError,
     ProgramKilledError,
     StorageError,
 )
@@ -616,6 +617,27 @@ def test_a_container_that_was_to_take_anothers_place_when_the_engine_was_killed_
     bench.runtime().remove(*second.key, second.directory)
     names = [name for one in api.get("/containers/json?all=true") for name in one["Names"]]
     assert not any(project_name(*first.key) in name for name in names)
+
+
+def test_a_port_that_another_component_holds_is_free_once_that_is_stopped(bench: Bench, shell: str):
+    def component(name: str, port: str) -> Component:
+        service = {"image": shell, "command": ["sh", "-c", KEEPS_RUNNING], "ports": [f"127.0.0.1:{port}:80"]}
+        return bench.component(json.dumps({"services": {name: service}}), name=name)
+
+    one = component("one", "")
+    bench.install(one)
+    port = bench.inspect()["one"]["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
+    other = component("other", port)
+    runtime = bench.runtime()
+    runtime.fetch(other)
+    with pytest.raises(OccupiedError) as caught:
+        runtime.apply(other)
+    assert port in str(caught.value)
+    runtime.stop(*one.key)
+    assert runtime.observe()[one.key].health is not Health.RUNNING
+    runtime.apply(other)
+    runtime.verify(other)
+    assert runtime.observe()[other.key].health is Health.RUNNING
 
 
 # --- values ---------------------------------------------------------------------------------------------

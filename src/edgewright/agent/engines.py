@@ -46,6 +46,10 @@ class MissingRuntime:
         """Fail, naming the component."""
         raise EngineError(str(self.reason), component=name)
 
+    def stop(self, deployment_id: str, name: str) -> Never:  # noqa: ARG002 - the protocol's
+        """Fail, naming the component."""
+        raise EngineError(str(self.reason), component=name)
+
     def snapshot(self, component: Component, directory: str) -> Never:  # noqa: ARG002 - the protocol's
         """Fail, naming the component."""
         raise EngineError(str(self.reason), component=component.name)

@@ -151,6 +151,10 @@ class ApplyTimeoutError(ApplyError):
     code = "apply.timeout"
 
 
+class OccupiedError(ApplyError):
+    """Something the component needs, a port of this device, is held by something else that runs."""
+
+
 class CrashLoopError(ApplyError):
     """A container of the component ends again and again, however often the engine starts it."""
 
@@ -205,8 +209,12 @@ class Runtime(Protocol):
     def apply(self, component: Component) -> None:
         """Start `component` in place of whatever revision of it runs; named volumes keep their content.
 
-        It has been fetched. Raises `ApplyError`.
+        It has been fetched. Raises `ApplyError`, `OccupiedError` where something else holds what it needs.
         """
+        ...
+
+    def stop(self, deployment_id: str, name: str) -> None:
+        """Stop the component, whatever revision of it runs; `apply` starts it again. Nothing else changes."""
         ...
 
     def verify(self, component: Component) -> None:

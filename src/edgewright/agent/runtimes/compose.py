@@ -25,6 +25,7 @@ from edgewright.agent.runtimes import (
     EngineInterruptedError,
     Health,
     ObservedComponent,
+    OccupiedError,
     StorageError,
     StorageFullError,
 )
@@ -65,6 +66,7 @@ POLL_SECONDS = 0.2
 LOG_LINES = 20
 GOING_SECONDS = 3.0  # from what an engine that ends does to containers and requests until it is gone
 _KILLED = 128  # exit codes above: ended by a signal
+_OCCUPIED = re.compile(r"port is already allocated|address already in use")
 _IN_THE_WAY = re.compile(r"already exists|already in use by")
 _CONTAINER_ID = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -176,6 +178,12 @@ class ComposeRuntime:
                 ended = sorted({found.labels.get(SERVICE_LABEL, "") for found in over})
                 restarts = {found.id: found.restart_count for found in containers}
                 self._notes.save(replace(note, ended=tuple(ended), restarts=restarts))
+
+    def stop(self, deployment_id: str, name: str) -> None:
+        """Stop the containers; whoever depends on another before it."""
+        with _naming(name), self._notes.locked():
+            labels = self._labels(project_name(deployment_id, name))
+            stop_containers(self._engine, self._engine.containers(labels))
 
     def remove(self, deployment_id: str, name: str, directory: str | None = None) -> None:
         """Remove containers, networks, volumes with their content, the note and `directory`."""
@@ -317,7 +325,9 @@ class ComposeRuntime:
             return self._failed(failed, start)
         if tells_of_full_disk(reason):
             return StorageFullError(reason)
-        return _interrupted(reason) if start.engine.has_ended(within=GOING_SECONDS) else ApplyError(reason)
+        if start.engine.has_ended(within=GOING_SECONDS):
+            return _interrupted(reason)
+        return OccupiedError(reason) if _OCCUPIED.search(reason) else ApplyError(reason)
 
     def _failed(self, failed: Trouble, start: _Start) -> ComponentError:
         kind = CrashLoopError if failed.loops else ApplyError
