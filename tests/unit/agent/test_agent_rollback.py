@@ -269,6 +269,22 @@ def test_a_person_is_shown_one_line_for_each_deployment_with_what_runs_instead(b
     assert shown["error"].endswith("is running again")
 
 
+@pytest.mark.parametrize(("free", "told"), [(3 << 20, "3 MiB free; nothing is fetched"), (1 << 30, None)])
+def test_a_person_is_told_when_the_disk_is_too_full_for_anything_new(bench, capsys, monkeypatch, free, told):
+    monkeypatch.setattr("edgewright.agent.runtimes.image_space.free_bytes", lambda _path: free)
+    assert command(["agent", "status", "--state", bench.paths.root]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("disk ")]
+    assert shown == [] if told is None else told in shown[0]
+
+
+def test_a_device_that_lost_its_database_is_no_stranger(bench, capsys):
+    Path(bench.paths.identity).mkdir(parents=True, exist_ok=True)
+    for name in ("state.db", "state.db-wal", "accepted"):
+        Path(bench.paths.root, name).unlink(missing_ok=True)
+    assert command(["agent", "status", "--state", bench.paths.root]) == 0
+    assert "missing too" in capsys.readouterr().out
+
+
 def test_a_wish_to_try_again_is_granted_once(bench):
     bench.receive(BAD)
     bench.round()
