@@ -308,13 +308,13 @@ def _print_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from edgewright.cli.output import plain_table
+    from edgewright.cli.output import print_plain
 
     if as_json:
         print(json.dumps([asdict(each) for each in findings], indent=2, ensure_ascii=False))
     elif findings:
         rows = [(each.part, each.name, each.problem, each.outcome) for each in findings]
-        print(plain_table(("part", "name", "what is wrong", "what was done"), rows))
+        print_plain(("part", "name", "what is wrong", "what was done"), rows)
     else:
         print("everything is whole")
 
@@ -447,7 +447,7 @@ def _moment(seconds: float) -> str:
 def _print_status(facts: dict[str, Any]) -> None:
     from datetime import UTC, datetime
 
-    from edgewright.cli.output import ago, plain_table, print_facts
+    from edgewright.cli.output import ago, print_facts, print_plain
 
     identity, contact, manifest = facts["identity"], facts["contact"], facts["manifest"]
     now = datetime.now(UTC)
@@ -471,10 +471,10 @@ def _print_status(facts: dict[str, Any]) -> None:
         for each in facts["deployments"]
     ]
     if rows:
-        print(plain_table(("deployment", "id", "state", "version", "error"), rows))
+        print_plain(("deployment", "id", "state", "version", "error"), rows)
     else:
         print("no deployments")
     if facts["events"]:
         print()
         recent = [(ago(each["at"], now), each["kind"], each["message"]) for each in facts["events"][:5]]
-        print(plain_table(("when", "kind", "event"), recent))
+        print_plain(("when", "kind", "event"), recent)
