@@ -64,6 +64,7 @@ _KEPT_REFUSALS = 64
 _BUSY_SECONDS = 15.0
 _DAMAGED = frozenset({11, 26})  # SQLITE_CORRUPT, SQLITE_NOTADB
 _KEPT_DAMAGED = 3
+_ROOM_BYTES = 256 * 1024  # what a database that is opened takes, and more
 
 SECURITY = "security"
 STATE = "state"
@@ -76,6 +77,13 @@ class StoreError(EdgewrightError):
     """The state directory cannot be used; names the file and why."""
 
     code = "state.unusable"
+
+
+class StoreFullError(StoreError):
+    """There is no room for the state where it is kept."""
+
+    code = "storage.full"
+    retryable = True
 
 
 class Manifest:
@@ -132,7 +140,7 @@ class Store:
             self.connection = _open(path)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
-                raise StoreError(f"{path}: {error}") from error
+                raise _unusable(path, error) from error
             self.moved_aside = move_aside(path)
             self.connection = _open(path, _damaged(error, self.moved_aside))
         self._file = _file_at(path)
@@ -365,6 +373,18 @@ def _remove(path: str) -> None:
     for suffix in ("-wal", "-shm", ""):
         if os.path.exists(path + suffix):
             os.unlink(path + suffix)
+
+
+def _unusable(path: str, error: sqlite3.Error) -> StoreError:
+    """Return what `error` at opening means: a full disk may be told as an I/O error."""
+    try:
+        told = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return StoreError(f"{path}: {error}")
+    free = told.f_bavail * told.f_frsize
+    if free < _ROOM_BYTES:
+        return StoreFullError(f"{path}: no room on the disk for the state: {free} bytes free")
+    return StoreError(f"{path}: {error}")
 
 
 def _file_at(path: str) -> tuple[int, int] | None:
