@@ -10,6 +10,8 @@ import pytest
 
 from support.agent_rig import AgentRig
 from support.certificates import Authority
+from support.cut_filesystem import CutFilesystem, why_not
+from support.fixtures import unavailable
 from support.foreign_server import ForeignServer, deployment_yaml
 from support.processes import wait_until
 
@@ -280,3 +282,21 @@ def test_verify_is_for_devices_that_have_an_agent(tmp_path, authority):
     done = AgentRig(tmp_path, authority).command("verify")
     assert done.returncode == 2
     assert "edgewright agent enroll" in done.stderr
+
+
+def test_an_agent_started_on_a_full_disk_goes_to_work_once_there_is_room(tmp_path, authority, server):
+    if (reason := why_not()) is not None:
+        unavailable(reason)
+    rig = AgentRig(tmp_path, authority)
+    disk = CutFilesystem.make(tmp_path / "image", rig.state)
+    with disk.mounted():
+        rig.enroll(server.url)
+        with rig.running():
+            server.wait_for_polls(1)
+        disk.fill()
+        server.deploy(deployment_yaml(ONE))
+        with rig.running():
+            wait_until(lambda: "waiting until there is room" in rig.log.read_text(), what="it waits")
+            assert "no room on the disk" in rig.command("status").stderr
+            disk.free()
+            server.wait_for_state(ONE, "installed")

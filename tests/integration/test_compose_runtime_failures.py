@@ -1,5 +1,6 @@
 """What goes wrong with Compose components: each failure is ours, names the thing, and leaves a way out."""
 
+import dataclasses
 import http.server
 import json
 import os
@@ -7,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +20,15 @@ import pytest
 from edgewright.agent.runtimes import (
     ApplyError,
     ApplyTimeoutError,
+    Component,
     ComponentError,
     ComponentInvalidError,
     EngineError,
     FetchedWrongError,
     FetchError,
     Health,
+    OccupiedError,
+    ProgramKilledError,
     StorageError,
 )
 from edgewright.agent.runtimes.compose import ComposeRuntime
@@ -37,6 +42,8 @@ from edgewright.protocol.oci import compose_layer, compose_manifest
 from support.compose_component import Bench, publish, settings_of
 from support.engines import Engine, EngineApi
 from support.images import RegistryAccess, busybox_image, digest_of, push, web_image
+from support.processes import wait_until
+from support.proxies import Proxy
 from support.registry import Registry
 from support.testbed import Testbed
 
@@ -63,6 +70,68 @@ def failing(
         bench.install(bench.component(compose, **options))  # type: ignore[arg-type]
     assert caught.value.component == "app"
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("step", "how", "error"),
+    [
+        pytest.param("config", "kill -9 $$", ProgramKilledError, id="killed while it reads"),
+        pytest.param("up", "kill -9 $$", ProgramKilledError, id="killed while it starts"),
+        pytest.param("up", "echo error during connect: EOF >&2; exit 1", EngineError, id="engine restarted"),
+    ],
+)
+def test_a_compose_program_that_could_not_finish_is_no_verdict_on_the_component(
+    bench: Bench, shell: str, tmp_path: Path, step: str, how: str, error: type[EngineError]
+):
+    real, killed = bench.engine, tmp_path / "killed"
+    killed.write_text(
+        f'#!/bin/sh\ncase " $* " in *" {step} "*) kill -9 $$;; esac\nexec {real.compose} "$@"\n'
+    )
+    killed.chmod(0o755)
+    component = bench.component(
+        f'services: {{a: {{image: "{shell}", command: [sh, -c, "{KEEPS_RUNNING}"]}}}}'
+    )
+    bench.engine = dataclasses.replace(real, compose=str(killed))
+    with pytest.raises(error) as caught:
+        bench.install(component)
+    assert caught.value.retryable
+    assert caught.value.component == "app"
+    bench.engine = real
+    bench.install(component)
+    assert set(bench.inspect()) == {"a"}
+
+
+@pytest.mark.parametrize("goes", [True, False], ids=["restarted", "there all the time"])
+def test_an_engine_that_was_restarted_meanwhile_is_told_from_one_that_refuses(
+    bench: Bench, shell: str, tmp_path: Path, goes: bool
+):
+    real, program, begun = bench.engine, tmp_path / "program", tmp_path / "begun"
+    refuses = f'touch {begun}; while [ -e {begun} ]; do sleep 0.1; done; echo "it is closing" >&2; exit 1'
+    program.write_text(f'#!/bin/sh\ncase " $* " in *" up "*) {refuses};; esac\nexec {real.compose} "$@"\n')
+    program.chmod(0o755)
+    component = bench.component(f'services: {{a: {{image: "{shell}", command: ["true"]}}}}')
+    with tempfile.TemporaryDirectory(prefix="ew-") as short, Proxy(real.socket, f"{short}/engine") as way:
+        bench.engine = dataclasses.replace(real, compose=str(program), socket=way.address)
+        runtime = bench.runtime()
+        bench.engine = real
+        runtime.fetch(component)
+
+        def restart() -> None:
+            wait_until(begun.exists, what="it is being started")
+            if goes:
+                way.gone()
+                way.back()
+            begun.unlink()
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        with pytest.raises(ComponentError) as caught:
+            runtime.apply(component)
+        thread.join()
+        runtime.close()
+    assert "it is closing" in str(caught.value)
+    assert isinstance(caught.value, EngineError) is goes
+    assert isinstance(caught.value, ApplyError) is not goes
 
 
 # --- coming up ------------------------------------------------------------------------------------------
@@ -528,6 +597,47 @@ def test_podmans_debris_is_cleared_out_of_the_way(
     bench.install(component)
     assert bench.runtime().observe()[component.key].health is Health.RUNNING
     bench.clean()
+
+
+def test_a_container_that_was_to_take_anothers_place_when_the_engine_was_killed_is_cleared_out_of_the_way(
+    bench: Bench, shell: str
+):
+    def component(word: str) -> Component:
+        service = {"image": shell, "command": ["sh", "-c", KEEPS_RUNNING], "environment": {"WORD": word}}
+        return bench.component(json.dumps({"services": {"a": service}}), version=word)
+
+    first, second = component("1.0.0"), component("2.0.0")
+    bench.install(first)
+    api, old = EngineApi(bench.engine.socket), bench.inspect()["a"]["Id"]
+    half_made = f"{old[:12]}_{project_name(*first.key)}-a-1"
+    api.request("POST", f"/containers/create?name={half_made}", {"Image": shell, "Cmd": ["true"]})
+    bench.install(second)
+    assert bench.environment_of("a")["WORD"] == "2.0.0"
+    assert bench.runtime().observe()[second.key].health is Health.RUNNING
+    bench.runtime().remove(*second.key, second.directory)
+    names = [name for one in api.get("/containers/json?all=true") for name in one["Names"]]
+    assert not any(project_name(*first.key) in name for name in names)
+
+
+def test_a_port_that_another_component_holds_is_free_once_that_is_stopped(bench: Bench, shell: str):
+    def component(name: str, port: str) -> Component:
+        service = {"image": shell, "command": ["sh", "-c", KEEPS_RUNNING], "ports": [f"127.0.0.1:{port}:80"]}
+        return bench.component(json.dumps({"services": {name: service}}), name=name)
+
+    one = component("one", "")
+    bench.install(one)
+    port = bench.inspect()["one"]["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
+    other = component("other", port)
+    runtime = bench.runtime()
+    runtime.fetch(other)
+    with pytest.raises(OccupiedError) as caught:
+        runtime.apply(other)
+    assert port in str(caught.value)
+    runtime.stop(*one.key)
+    assert runtime.observe()[one.key].health is not Health.RUNNING
+    runtime.apply(other)
+    runtime.verify(other)
+    assert runtime.observe()[other.key].health is Health.RUNNING
 
 
 # --- values ---------------------------------------------------------------------------------------------

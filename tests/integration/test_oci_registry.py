@@ -220,6 +220,14 @@ def test_a_tampered_manifest_is_refused(odd: Callable[[Handle], Odd]):
         client.manifest("a", digest_of(b"{}"))
 
 
+def test_a_page_in_place_of_a_manifest_is_no_verdict_on_the_artefact(odd: Callable[[Handle], Odd]):
+    page = {"content-type": "text/html; charset=utf-8"}
+    registry = odd(lambda method, path, headers: (200, page, b"<html>Please log in</html>"))
+    with RegistryClient(registry.host) as client, pytest.raises(RegistryError, match="text/html") as caught:
+        client.manifest("a", "1.0.0")
+    assert caught.value.retryable
+
+
 def test_a_manifest_that_is_not_what_its_own_header_says_is_refused(odd: Callable[[Handle], Odd]):
     registry = odd(lambda method, path, headers: (200, {"docker-content-digest": digest_of(b"{}")}, b"{} "))
     with RegistryClient(registry.host) as client, pytest.raises(DigestMismatchError):

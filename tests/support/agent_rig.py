@@ -108,6 +108,9 @@ class DirectoryRuntime:
             if path not in kept:
                 path.unlink(missing_ok=True)
 
+    def stop(self, deployment_id: str, name: str) -> None:
+        raise NotImplementedError
+
     def snapshot(self, component: Component, directory: str) -> None:
         self._called("snapshot", component.deployment_id, component.name)
         Path(directory).mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@ It keeps the contract of `Runtime`, so that whatever is tested with it is tested
 arranged per component name before the call: `unfetchable`, `invalid`, `refused` (comes up wrong; a whole
 revision by its digest: `refused_revisions`), `engine_down`, `disk_full`. What happens to a component
 afterwards is arranged with `break_down`, `crash_loop`, `lose` and `damage`. Each component has one named
-volume, a text in `volumes` that whoever plays the application writes.
+volume, a text in `volumes` that whoever plays the application writes. One with the parameter PORT holds that
+port while it runs.
 """
 
 import json
@@ -24,6 +25,7 @@ from edgewright.agent.runtimes import (
     Health,
     ObservedComponent,
     ObservedContainer,
+    OccupiedError,
     StorageFullError,
 )
 
@@ -73,6 +75,11 @@ class FakeRuntime:
         self._called("apply", component.deployment_id, component.name)
         if _entry(component) not in self.fetched:
             raise ApplyError("it was not fetched", component=component.name)
+        port = component.environment.get("PORT")
+        for key, other in self.installed.items():
+            held = self.environments.get(key, {}).get("PORT")
+            if port is not None and port == held and key != component.key and other.health is Health.RUNNING:
+                raise OccupiedError(f"port {port} is already allocated", component=component.name)
         failed = component.name in self.refused or component.revision in self.refused_revisions
         self.volumes.setdefault(component.key, "")
         self.environments[component.key] = dict(component.environment)
@@ -103,10 +110,14 @@ class FakeRuntime:
         self._called("release", "", "")
         self.fetched &= {_entry(component) for component in keep}
 
+    def stop(self, deployment_id: str, name: str) -> None:
+        self._called("stop", deployment_id, name)
+        self._stop((deployment_id, name))
+
     def snapshot(self, component: Component, directory: str) -> None:
         self._called("snapshot", component.deployment_id, component.name)
         if (saved := _load(directory)) is None or saved["restored"]:
-            self._stop(component)
+            self._stop(component.key)
             _save(directory, {"volume": self.volumes.get(component.key), "restored": False})
 
     def restore(self, component: Component, directory: str) -> None:
@@ -114,7 +125,7 @@ class FakeRuntime:
         saved = _load(directory)
         if saved is None or saved["restored"]:
             return
-        self._stop(component)
+        self._stop(component.key)
         if saved["volume"] is not None:
             self.volumes[component.key] = saved["volume"]
         _save(directory, {**saved, "restored": True})
@@ -161,11 +172,9 @@ class FakeRuntime:
         """Let everything of the component vanish, as if a person had removed it."""
         del self.installed[deployment_id, name]
 
-    def _stop(self, component: Component) -> None:
-        if component.key in self.installed:
-            self.installed[component.key] = replace(
-                self.installed[component.key], health=Health.STOPPED, containers=()
-            )
+    def _stop(self, key: tuple[str, str]) -> None:
+        if key in self.installed:
+            self.installed[key] = replace(self.installed[key], health=Health.STOPPED, containers=())
 
     def _called(self, what: str, deployment_id: str, name: str) -> None:
         self._need_engine()

@@ -127,6 +127,9 @@ class FileRuntime:
     def release(self, keep: Sequence[Component]) -> None:
         self._need_engine()
 
+    def stop(self, deployment_id: str, name: str) -> None:
+        raise NotImplementedError
+
     def snapshot(self, component: Component, directory: str) -> None:
         self._need_engine(component)
         taken = Path(directory) / "volume"

@@ -19,7 +19,7 @@ from edgewright.agent.plan import Action, Admit, Hold, Install, Refuse, Remove, 
 from edgewright.agent.removal import remove
 from edgewright.agent.revisions import BEGUN, WORDS, Failure, Revision, Stage
 from edgewright.agent.rollback import hold_back, roll_back
-from edgewright.agent.runtimes import Component, ComponentError, EngineError
+from edgewright.agent.runtimes import Component, ComponentError, EngineError, OccupiedError
 from edgewright.agent.tools import Tools, bring_here, restore_volumes
 from edgewright.protocol.status import State
 
@@ -169,8 +169,24 @@ class _Course:
             directory = self._tools.paths.snapshot(old.deployment_id, old.revision, old.name)
             self._runtime.snapshot(old, directory)
         restore_volumes(component, self._runtime, self._tools.paths)
-        self._runtime.apply(component)
+        try:
+            self._runtime.apply(component)
+        except OccupiedError as error:
+            if not self._make_way(component, error):
+                raise
+            self._runtime.apply(component)
         hit("apply.component.started")
+
+    def _make_way(self, component: Component, error: OccupiedError) -> bool:
+        """Stop what this revision replaces or drops later on, as a port may move; tell if there is any."""
+        names = [each.name for each in self._components]
+        later = names[names.index(component.name) + 1 :]
+        going = [*self._revision.leaving, *(name for name in later if name in self._replaced)]
+        if going:
+            log.warning(f"deployment {self._desired.name}: {error}; stopping {', '.join(going)} first")
+        for name in going:
+            self._runtime.stop(self._desired.deployment_id, name)
+        return bool(going)
 
     def _verify(self, component: Component) -> None:
         self._runtime.verify(component)

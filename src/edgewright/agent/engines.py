@@ -5,11 +5,10 @@ their status says for what.
 """
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Never
 
-from edgewright.agent.durable import write_whole
+from edgewright.agent.owner import owner_of
 from edgewright.agent.paths import Paths
 from edgewright.agent.runtimes import Component, EngineError, Runtime
 from edgewright.agent.settings import Settings
@@ -47,6 +46,10 @@ class MissingRuntime:
         """Fail, naming the component."""
         raise EngineError(str(self.reason), component=name)
 
+    def stop(self, deployment_id: str, name: str) -> Never:  # noqa: ARG002 - the protocol's
+        """Fail, naming the component."""
+        raise EngineError(str(self.reason), component=name)
+
     def snapshot(self, component: Component, directory: str) -> Never:  # noqa: ARG002 - the protocol's
         """Fail, naming the component."""
         raise EngineError(str(self.reason), component=component.name)
@@ -72,7 +75,7 @@ def find_runtimes(settings: Settings, paths: Paths) -> Mapping[str, Runtime]:
     except EngineError as error:
         return {MissingRuntime.profile: MissingRuntime(error)}
     runtime = ComposeRuntime(
-        engine, program, directory=paths.runtime, owner=_owner(paths), registries=registries
+        engine, program, directory=paths.runtime, owner=owner_of(paths), registries=registries
     )
     return {runtime.profile: runtime}
 
@@ -115,17 +118,3 @@ def event_sources(runtimes: Mapping[str, Runtime]) -> list[dict[str, str]]:
                 continue  # it is missed by whoever needs it, and told of by the next round
             sources.append({"socket": path, "label": label, "health": "ours" if checks_health else "engine"})
     return sources
-
-
-def _owner(paths: Paths) -> str:
-    """Return the name that tells our containers from another agent's; made once and kept in a file.
-
-    Not in the database: what runs has to be found again when that is damaged.
-    """
-    try:
-        with open(paths.owner, encoding="ascii") as file:
-            return file.read().strip()
-    except FileNotFoundError:
-        name = secrets.token_hex(6)
-    write_whole(paths.owner, f"{name}\n".encode("ascii"))
-    return name

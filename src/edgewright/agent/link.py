@@ -98,12 +98,12 @@ class Link:
         relation = self._own_relation()
         if relation in ("", self._relation):
             return False  # without a readable identity right now: it may be in the middle of being replaced
-        self._relation = relation
         with self._store.transaction():
             if self._store.meta(_RELATION) not in (None, relation):
                 self.outbox.clear()
             self._store.set_meta(_RELATION, relation)
         self._introduce()
+        self._relation = relation  # only now: on a full disk nothing of it may be done yet
         return True
 
     def resume(self) -> bool:
@@ -165,10 +165,11 @@ class Link:
             return False
         self.polls.succeeded(spread(rate, jitter()))
         self._reached()
-        standing, self._standing = self._standing, _WELCOME
-        if standing == _RETIRED:
+        if self._standing == _RETIRED:
             self._start_over()
+            self._standing = _WELCOME
             return False
+        self._standing = _WELCOME
         if received is None or self._store.knows(self._relation, received.digest):
             return False
         self._store.receive(

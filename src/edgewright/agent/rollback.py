@@ -4,6 +4,7 @@ It is applied from what is on this device. Only what has been lost there since i
 the network therefore hinders in no other case. Killed anywhere, the next round applies it again.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from edgewright.agent.desired import Desired, components_of
 from edgewright.agent.failpoints import hit
 from edgewright.agent.plan import Hold, RollBack
 from edgewright.agent.revisions import Failure, Revision, Stage, StandIn
-from edgewright.agent.runtimes import Component, ComponentError, CrashLoopError, Runtime
+from edgewright.agent.runtimes import Component, ComponentError, CrashLoopError, OccupiedError, Runtime
 from edgewright.agent.tools import Tools, bring_here, restore_volumes
 from edgewright.protocol.status import State
 
@@ -97,9 +98,14 @@ def _remove(deployment_id: str, names: Sequence[str], runtime: Runtime) -> Itera
 
 
 def _bring_back(components: Sequence[Component], runtime: Runtime, tools: Tools) -> Iterator[ComponentError]:
-    """Start and verify `components`; yield what went wrong. One that fails does not keep the others down."""
+    """Start and verify `components`; yield what went wrong. One that fails does not keep the others down.
+
+    One that another is in the way of, which holds its port until it is brought back as well, comes last.
+    """
     started = []
-    for component in components:
+    waiting, put_off = deque(components), set[str]()
+    while waiting:
+        component = waiting.popleft()
         try:
             bring_here(component, runtime)
             restore_volumes(component, runtime, tools.paths)
@@ -109,6 +115,12 @@ def _bring_back(components: Sequence[Component], runtime: Runtime, tools: Tools)
                 runtime.verify(component)
             else:
                 started.append(component)
+        except OccupiedError as error:
+            if component.name in put_off or not waiting:
+                yield error
+            else:
+                put_off.add(component.name)
+                waiting.append(component)
         except ComponentError as error:
             yield error
     for component in started:

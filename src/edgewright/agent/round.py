@@ -36,6 +36,7 @@ from edgewright.agent.locks import AlreadyRunningError, lock
 from edgewright.agent.markers import save_markers
 from edgewright.agent.objects import Objects
 from edgewright.agent.outbox import CAPABILITIES, Outbox
+from edgewright.agent.owner import restore_owner
 from edgewright.agent.paths import Paths
 from edgewright.agent.recovery import recover
 from edgewright.agent.retention import sweep
@@ -198,6 +199,7 @@ def run_once(
     store = Store(paths.database)
     session = Session(paths)
     try:
+        restore_owner(paths, store)
         device = Device(
             paths=paths,
             settings=settings,

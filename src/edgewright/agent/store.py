@@ -19,6 +19,7 @@ import time
 
 from edgewright.agent import log, mirror
 from edgewright.agent.locks import wait_for
+from edgewright.agent.paths import Paths
 from edgewright.protocol.errors import EdgewrightError
 
 _VERSION = 2
@@ -63,6 +64,7 @@ _KEPT_REFUSALS = 64
 _BUSY_SECONDS = 15.0
 _DAMAGED = frozenset({11, 26})  # SQLITE_CORRUPT, SQLITE_NOTADB
 _KEPT_DAMAGED = 3
+_ROOM_BYTES = 256 * 1024  # what a database that is opened takes, and more
 
 SECURITY = "security"
 STATE = "state"
@@ -75,6 +77,13 @@ class StoreError(EdgewrightError):
     """The state directory cannot be used; names the file and why."""
 
     code = "state.unusable"
+
+
+class StoreFullError(StoreError):
+    """There is no room for the state where it is kept."""
+
+    code = "storage.full"
+    retryable = True
 
 
 class Manifest:
@@ -131,7 +140,7 @@ class Store:
             self.connection = _open(path)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
-                raise StoreError(f"{path}: {error}") from error
+                raise _unusable(path, error) from error
             self.moved_aside = move_aside(path)
             self.connection = _open(path, _damaged(error, self.moved_aside))
         self._file = _file_at(path)
@@ -366,6 +375,18 @@ def _remove(path: str) -> None:
             os.unlink(path + suffix)
 
 
+def _unusable(path: str, error: sqlite3.Error) -> StoreError:
+    """Return what `error` at opening means: a full disk may be told as an I/O error."""
+    try:
+        told = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return StoreError(f"{path}: {error}")
+    free = told.f_bavail * told.f_frsize
+    if free < _ROOM_BYTES:
+        return StoreFullError(f"{path}: no room on the disk for the state: {free} bytes free")
+    return StoreError(f"{path}: {error}")
+
+
 def _file_at(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
@@ -434,16 +455,30 @@ def _create(connection: sqlite3.Connection, path: str, why_new: str) -> None:
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 
+def _has_installed(path: str) -> bool:
+    """Whether the state directory of the database at `path` has files of a deployment."""
+    try:
+        return bool(os.listdir(Paths(os.path.dirname(path)).projects))
+    except OSError:
+        return False
+
+
 def _restore(connection: sqlite3.Connection, path: str, why_new: str) -> None:
-    """Take up what was accepted from its copy; without one, and without a reason, this is a new device."""
+    """Take up what was accepted from its copy.
+
+    Without one, without a reason and without anything that was ever installed, this is a new device.
+    """
     insert = "INSERT INTO events (at, kind, message) VALUES (?, ?, ?)"
     kind, end = STATE, "nothing had been accepted before"
+    place = mirror.path_beside(path)
     try:
-        copy = mirror.load(mirror.path_beside(path))
+        copy = mirror.load(place)
     except mirror.MirrorError as error:
         copy, kind, end = None, SECURITY, f"{error} too: which version was accepted last is not known"
     else:
-        if copy is None and not why_new:
+        if copy is None and _has_installed(path):
+            kind, end = SECURITY, f"{place}: missing too: which version was accepted last is not known"
+        elif copy is None and not why_new:
             return
     if copy is not None:
         end = f"manifest version {copy.version or '(forgotten)'} was taken up from its copy"

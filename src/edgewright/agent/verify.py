@@ -14,6 +14,7 @@ from edgewright.agent.locks import lock
 from edgewright.agent.markers import restore_documents
 from edgewright.agent.objects import Objects
 from edgewright.agent.outbox import Outbox
+from edgewright.agent.owner import restore_owner
 from edgewright.agent.paths import Paths
 from edgewright.agent.recovery import check_accepted
 from edgewright.agent.round import Device, accepted_manifest, introduce, reconcile
@@ -77,6 +78,7 @@ def _look_through(
 ) -> Iterator[Finding]:
     store, session = Store(paths.database), Session(paths)
     try:
+        restore_owner(paths, store)
         device = Device(
             paths=paths,
             settings=settings,

@@ -26,7 +26,7 @@ from edgewright.agent.link import Link
 from edgewright.agent.locks import lock
 from edgewright.agent.paths import DEFAULT_STATE, Paths
 from edgewright.agent.session import Session
-from edgewright.agent.store import STATE, Store, is_damage
+from edgewright.agent.store import STATE, Store, StoreFullError, is_damage
 from edgewright.protocol.errors import EdgewrightError
 
 DEFAULT_POLL_SECONDS = 60.0
@@ -36,6 +36,7 @@ _LOOK_AGAIN_SECONDS = 900.0  # for what changes without a word: capabilities, an
 _HEALTH_SECONDS = 60.0  # between two rounds where nobody but a round runs health checks
 _SETTLE_SECONDS = 0.3  # from an event to its round: what belongs together comes together
 _SETTLE_AT_MOST_SECONDS = 60.0
+_FULL_SECONDS = 5.0  # from one look at a disk that was full at the start to the next
 _CALM_SECONDS = 300.0  # without an event: the next one is answered at once again
 
 
@@ -282,12 +283,12 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
     try:
         paths.make()
         held = lock(paths.watch_lock)
-        store = Store(paths.database)
+        store = _opened(paths.database)
     except EdgewrightError as error:
         log.error(str(error))
         return 2
     except OSError as error:
-        log.error(f"{error.filename}: {error.strerror}")
+        log.error(f"{error.filename or paths.root}: {error.strerror}")
         return 2
     session = Session(paths)
     try:
@@ -327,6 +328,19 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
         log.warning(f"{paths.database} was replaced; starting over with the new one")
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
     return 0
+
+
+def _opened(path: str) -> Store:
+    """Open the store as soon as there is room for it: somebody has to be there then."""
+    told = False
+    while True:
+        try:
+            return Store(path)
+        except StoreFullError as error:
+            if not told:
+                log.error(f"{error}; waiting until there is room")
+            told = True
+            time.sleep(_FULL_SECONDS)
 
 
 def _stop(*_: object) -> None:

@@ -308,13 +308,13 @@ def _print_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from edgewright.cli.output import plain_table
+    from edgewright.cli.output import print_plain
 
     if as_json:
         print(json.dumps([asdict(each) for each in findings], indent=2, ensure_ascii=False))
     elif findings:
         rows = [(each.part, each.name, each.problem, each.outcome) for each in findings]
-        print(plain_table(("part", "name", "what is wrong", "what was done"), rows))
+        print_plain(("part", "name", "what is wrong", "what was done"), rows)
     else:
         print("everything is whole")
 
@@ -349,7 +349,8 @@ def _open_store(state: str) -> Store:
     from edgewright.agent.store import Store
 
     paths = Paths(state)
-    if not Path(paths.database).exists() and not Path(path_beside(paths.database)).exists():
+    left = (paths.database, path_beside(paths.database), paths.identity)
+    if not any(Path(each).exists() for each in left):
         raise UsageError(
             f"{paths.root}: no agent has been at work here; begin with 'edgewright agent enroll'"
         )
@@ -364,6 +365,7 @@ def _facts(paths: Paths, store: Store) -> dict[str, Any]:
     from edgewright.agent.locks import holder
     from edgewright.agent.outbox import Outbox
     from edgewright.agent.revisions import reported
+    from edgewright.agent.runtimes.image_space import RESERVE_BYTES, free_bytes
     from edgewright.agent.session import Identity
     from edgewright.protocol.errors import EdgewrightError
 
@@ -387,6 +389,7 @@ def _facts(paths: Paths, store: Store) -> dict[str, Any]:
     return {
         "identity": identity,
         "running": holder(paths.watch_lock),
+        "disk": {"free_bytes": free_bytes(paths.root), "needed_bytes": RESERVE_BYTES},
         "contact": {
             "last": _moment(contact) if contact else None,
             "problem": store.meta(LAST_PROBLEM) or None,
@@ -427,6 +430,14 @@ def _deployment(revision: Any) -> dict[str, Any]:
     }
 
 
+def _disk_trouble(disk: dict[str, Any]) -> str:
+    """Return what a person has to know of the disk the state is on, "" while there is room."""
+    free, needed = disk["free_bytes"], disk["needed_bytes"]
+    if free is None or free >= needed:
+        return ""
+    return f"{free >> 20} MiB free; nothing is fetched while it is less than {needed >> 20} MiB"
+
+
 def _moment(seconds: float) -> str:
     from datetime import UTC, datetime
 
@@ -436,7 +447,7 @@ def _moment(seconds: float) -> str:
 def _print_status(facts: dict[str, Any]) -> None:
     from datetime import UTC, datetime
 
-    from edgewright.cli.output import ago, plain_table, print_facts
+    from edgewright.cli.output import ago, print_facts, print_plain
 
     identity, contact, manifest = facts["identity"], facts["contact"], facts["manifest"]
     now = datetime.now(UTC)
@@ -450,6 +461,7 @@ def _print_status(facts: dict[str, Any]) -> None:
             ("problem", contact["problem"] or ""),
             ("manifest", f"version {manifest['version']}" if manifest["version"] else "none accepted yet"),
             ("waiting", manifest["waiting"] or ""),
+            ("disk", _disk_trouble(facts["disk"])),
             ("reports to send", str(contact["reports_waiting"])),
         ]
     )
@@ -459,10 +471,10 @@ def _print_status(facts: dict[str, Any]) -> None:
         for each in facts["deployments"]
     ]
     if rows:
-        print(plain_table(("deployment", "id", "state", "version", "error"), rows))
+        print_plain(("deployment", "id", "state", "version", "error"), rows)
     else:
         print("no deployments")
     if facts["events"]:
         print()
         recent = [(ago(each["at"], now), each["kind"], each["message"]) for each in facts["events"][:5]]
-        print(plain_table(("when", "kind", "event"), recent))
+        print_plain(("when", "kind", "event"), recent)

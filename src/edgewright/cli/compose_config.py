@@ -34,6 +34,8 @@ def check_by_compose(folder: Path) -> list[Finding]:
         done = program.run(words, environment=dict.fromkeys(names, "1"), timeout=SECONDS)
     except ProgramTimeoutError:
         return [Finding(path="$", message=f"{program.path} did not answer in time", fatal=False)]
+    except EngineError as error:
+        return [Finding(path="$", message=str(error), fatal=False)]
     if done.code == 0:
         return []
     place = str(folder.resolve())

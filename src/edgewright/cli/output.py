@@ -11,12 +11,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 FORMATS = ("table", "json", "yaml")
+_NARROWEST = 24  # columns in which a sentence can still be read
 SHORT = 8  # characters of an id that a table shows, if they tell it from the others
 
 
@@ -89,6 +92,33 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     padded = (zip(line, widths, strict=True) for line in lines)
     return "\n".join("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in padded)
+
+
+def print_plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table where rich is not to be had: on a device. A terminal's width is kept to."""
+    if sys.stdout.isatty():
+        print(folded_table(columns, rows, get_terminal_size().columns))
+    else:
+        print(plain_table(columns, rows))
+
+
+def folded_table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Return the table with its last column folded to `width`; below its row where that is too narrow."""
+    heads = plain_table(columns[:-1], [row[:-1] for row in rows]).splitlines()
+    start = max(map(len, heads)) + 2
+    beside = width - start >= _NARROWEST
+    indent = " " * (start if beside else 4)
+    lines = []
+    lasts = [columns[-1].upper() if beside else "", *(row[-1] for row in rows)]
+    for head, last in zip(heads, lasts, strict=True):
+        folded = [
+            piece
+            for line in last.splitlines()
+            for piece in wrap(line, max(width - len(indent), _NARROWEST), break_on_hyphens=False)
+        ]
+        lines.append(head.ljust(start) + folded.pop(0) if beside and folded else head)
+        lines += [indent + piece for piece in folded]
+    return "\n".join(lines)
 
 
 def print_facts(facts: Iterable[tuple[str, str]], *, file: TextIO | None = None) -> None:

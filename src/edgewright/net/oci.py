@@ -110,6 +110,12 @@ class RegistryClient:
         digest = digest_of(answer.body)
         expected = reference if ":" in reference else answer.headers.get("docker-content-digest", digest)
         verify_digest(answer.body, expected, location=f"registry {self.host}: {what}")
+        if not answer.body.lstrip().startswith(b"{"):
+            # As a proxy's page to log in, or one about an error: that says nothing about the artefact.
+            raise RegistryError(
+                f"registry {self.host}: {what}: answered with {answer.media_type or 'something'} that is no"
+                " manifest; is there a proxy in between?"
+            )
         return FetchedManifest(data=answer.body, digest=digest, media_type=answer.media_type)
 
     def tags(self, repository: str) -> list[str]:

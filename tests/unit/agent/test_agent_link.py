@@ -1,6 +1,8 @@
 """The conversation with the fleet manager: when what may be said, by a clock that tests set."""
 
 import json
+import sqlite3
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from edgewright.agent import log
 from edgewright.agent.answers import NOT_AUTHORIZED, RefusalError, pause_after
 from edgewright.agent.backoff import CEILING_SECONDS, pause, spread
 from edgewright.agent.link import LAST_PROBLEM, Link
-from edgewright.agent.outbox import CAPABILITIES
+from edgewright.agent.outbox import CAPABILITIES, Outbox
 from edgewright.agent.session import NotEnrolledError
 from edgewright.agent.store import Store
 from edgewright.net.http import HttpError, Response
@@ -193,6 +195,48 @@ def test_who_is_retired_keeps_polling_and_says_all_again_once_accepted(link, ses
     assert link.poll(60)
     assert link.post()
     assert session.sent[4:] == [POLL, PUT, POLL, POST]
+
+
+@contextmanager
+def full_disk():
+    """Let no report be written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Outbox, "_append", _refuse)
+        yield
+
+
+def _refuse(*_):
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_conversation_that_could_not_be_begun_on_a_full_disk_is_begun_later(link, session, tmp_path):
+    assert link.post()
+    store = Store(str(tmp_path / "state.db"))
+    link = Link(session, store)
+    with full_disk():
+        for _ in range(2):
+            with pytest.raises(sqlite3.OperationalError):
+                link.greet()
+    assert link.greet()
+    assert link.post()
+    assert link.poll(60)
+    store.close()
+
+
+def test_what_could_not_be_said_again_on_a_full_disk_is_said_later(link, session, clock):
+    session.answers |= {PUT: problem(403, type=NOT_AUTHORIZED, retryable=False)}
+    session.answers |= {POLL: problem(403, type=NOT_AUTHORIZED, retryable=False)}
+    assert link.post()
+    assert not link.poll(60)
+    session.answers |= {PUT: Response(201, "", {}), POLL: manifest(1)}
+    clock.now = link.due()
+    with full_disk(), pytest.raises(sqlite3.OperationalError):
+        link.poll(60)
+    clock.now = link.due()
+    assert not link.poll(60)
+    assert link.post()
+    assert link.poll(60)
+    assert session.sent[2:] == [POLL, POLL, PUT, POLL]
 
 
 def test_refused_capabilities_do_not_stop_a_device_that_is_served(link, session):

@@ -106,6 +106,54 @@ def lose_component(bench, name):
     bench.runtime.lose(ID, name)
 
 
+# --- ports that move ---------------------------------------------------------------------------------
+
+
+def with_port(holder, *names):
+    """A deployment of `names` in which `holder` publishes the one port."""
+    port = {"port": {"value": "80", "targets": [{"pointer": "PORT", "components": [holder]}]}}
+    return deployment_yaml(ID, components=list(names), parameters=port)
+
+
+MOVES = [
+    pytest.param(with_port("b", "a", "b"), with_port("a", "a", "b"), id="to an earlier component"),
+    pytest.param(with_port("a", "a", "b"), with_port("b", "a", "b"), id="to a later component"),
+    pytest.param(with_port("old", "a", "old"), with_port("new", "new", "a"), id="to one in place of another"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), MOVES)
+def test_a_port_may_move_from_one_component_to_another(tmp_path, before, after):
+    bench = with_good(tmp_path / "state", before)
+    bench.receive(after)
+    assert bench.round() is None
+    assert runs(bench, after)
+    assert "failed" not in {state for state, _ in words(bench)}
+
+
+@pytest.mark.parametrize(("before", "after"), MOVES)
+def test_a_port_that_moved_goes_back_with_a_roll_back(tmp_path, before, after):
+    bench = with_good(tmp_path / "state", before)
+    bad = json.loads(after)
+    bad["spec"]["deploymentProfile"]["components"].append(
+        {**bad["spec"]["deploymentProfile"]["components"][0], "name": "refused"}
+    )
+    bench.runtime.refused = {"refused"}
+    bench.receive(json.dumps(bad).encode())
+    assert bench.round() is None
+    assert runs(bench, before)
+    assert "is running again" in bench.last()["status"]["error"]["message"]
+
+
+def test_a_port_that_somebody_else_holds_fails_as_it_is_and_takes_nothing_down_for_long(tmp_path):
+    bench = with_good(tmp_path / "state", with_port("a", "a", "b"))
+    other = json.loads(with_port("x", "x")) | {"id": OTHER}
+    bench.receive(with_port("a", "a", "b"), json.dumps(other).encode())
+    bench.round()
+    assert runs(bench, with_port("a", "a", "b"))
+    assert "already allocated" in bench.last(OTHER)["status"]["error"]["message"]
+
+
 # --- an update that fails ----------------------------------------------------------------------------
 
 
@@ -219,6 +267,22 @@ def test_a_person_is_shown_one_line_for_each_deployment_with_what_runs_instead(b
     (shown,) = json.loads(capsys.readouterr().out)["deployments"]
     assert (shown["state"], shown["stage"]) == ("failed", "rolled-back")
     assert shown["error"].endswith("is running again")
+
+
+@pytest.mark.parametrize(("free", "told"), [(3 << 20, "3 MiB free; nothing is fetched"), (1 << 30, None)])
+def test_a_person_is_told_when_the_disk_is_too_full_for_anything_new(bench, capsys, monkeypatch, free, told):
+    monkeypatch.setattr("edgewright.agent.runtimes.image_space.free_bytes", lambda _path: free)
+    assert command(["agent", "status", "--state", bench.paths.root]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("disk ")]
+    assert shown == [] if told is None else told in shown[0]
+
+
+def test_a_device_that_lost_its_database_is_no_stranger(bench, capsys):
+    Path(bench.paths.identity).mkdir(parents=True, exist_ok=True)
+    for name in ("state.db", "state.db-wal", "accepted"):
+        Path(bench.paths.root, name).unlink(missing_ok=True)
+    assert command(["agent", "status", "--state", bench.paths.root]) == 0
+    assert "missing too" in capsys.readouterr().out
 
 
 def test_a_wish_to_try_again_is_granted_once(bench):

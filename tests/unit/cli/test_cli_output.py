@@ -13,6 +13,7 @@ from rich.console import Console
 
 from edgewright.cli.output import (
     ago,
+    folded_table,
     moment,
     plain_table,
     print_facts,
@@ -106,3 +107,17 @@ def test_without_rich_a_terminal_gets_plain_tables(monkeypatch, capsys):
     monkeypatch.setattr("edgewright.cli.output.find_spec", lambda _name: None)
     print_table(["a"], [("b",)], empty="")
     assert capsys.readouterr().out == "A\nb\n"
+
+
+LONG = "component web: service main ended with exit code 3; revision 4f2a90c1be77 is running again"
+
+
+@pytest.mark.parametrize("id_", ["4b597923", "4b597923-1b54-413e-8109-a7815f8ce0e9"])
+def test_a_table_at_a_terminal_is_never_wider_than_that(id_: str):
+    rows = [("press", id_, "failed", LONG), ("web", id_, "installed", "")]
+    drawn = folded_table(["deployment", "id", "state", "error"], rows, 72)
+    assert max(map(len, drawn.splitlines())) <= 72
+    assert " ".join(drawn.split()).replace("ERROR ", "").count("web") == 2
+    words = " ".join(drawn.split())
+    assert all(word in words for word in LONG.split())
+    assert drawn.splitlines()[-1].startswith("web ")

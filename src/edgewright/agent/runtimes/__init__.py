@@ -151,6 +151,10 @@ class ApplyTimeoutError(ApplyError):
     code = "apply.timeout"
 
 
+class OccupiedError(ApplyError):
+    """Something the component needs, a port of this device, is held by something else that runs."""
+
+
 class CrashLoopError(ApplyError):
     """A container of the component ends again and again, however often the engine starts it."""
 
@@ -162,6 +166,16 @@ class EngineError(ComponentError):
 
     code = "engine.unavailable"
     retryable = True
+
+
+class EngineInterruptedError(EngineError):
+    """The engine, or the program that drives it, ended meanwhile, which says nothing about the component."""
+
+    code = "engine.interrupted"
+
+
+class ProgramKilledError(EngineInterruptedError):
+    """The program that drives the engine was ended from outside."""
 
 
 class Runtime(Protocol):
@@ -195,8 +209,12 @@ class Runtime(Protocol):
     def apply(self, component: Component) -> None:
         """Start `component` in place of whatever revision of it runs; named volumes keep their content.
 
-        It has been fetched. Raises `ApplyError`.
+        It has been fetched. Raises `ApplyError`, `OccupiedError` where something else holds what it needs.
         """
+        ...
+
+    def stop(self, deployment_id: str, name: str) -> None:
+        """Stop the component, whatever revision of it runs; `apply` starts it again. Nothing else changes."""
         ...
 
     def verify(self, component: Component) -> None:

@@ -7,6 +7,7 @@ revision, so an apply that was killed half-way is seen as what it is, and applie
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +22,10 @@ from edgewright.agent.runtimes import (
     CrashLoopError,
     Damage,
     EngineError,
+    EngineInterruptedError,
     Health,
     ObservedComponent,
+    OccupiedError,
     StorageError,
     StorageFullError,
 )
@@ -48,7 +51,7 @@ from edgewright.agent.runtimes.compose_project import (
     project_name,
 )
 from edgewright.agent.runtimes.compose_removal import remove_project, stop_containers
-from edgewright.agent.runtimes.engine import Container, Engine
+from edgewright.agent.runtimes.engine import Container, Engine, Presence
 from edgewright.agent.runtimes.files import is_full_disk, remove_tree, tells_of_full_disk, write_whole
 from edgewright.agent.runtimes.health_ticker import HealthTicker, needs_ticker
 from edgewright.agent.runtimes.images import ImageKeeper, pinned_name
@@ -61,13 +64,22 @@ DEFAULT_TIMEOUT = timedelta(minutes=10)
 SETTLE_SECONDS = 1.5
 POLL_SECONDS = 0.2
 LOG_LINES = 20
+GOING_SECONDS = 3.0  # from what an engine that ends does to containers and requests until it is gone
+_KILLED = 128  # exit codes above: ended by a signal
+_OCCUPIED = re.compile(r"port is already allocated|address already in use")
+_IN_THE_WAY = re.compile(r"already exists|already in use by")
+_CONTAINER_ID = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @dataclass(slots=True)
 class _Start:
-    """An apply of this process: when its time is over (monotonic), and which containers there were before."""
+    """An apply of this process: when its time is over (monotonic), and which containers there were before.
+
+    `engine` tells whether the engine it was begun with has gone away since.
+    """
 
     deadline: float
+    engine: Presence
     before: tuple[Container, ...] = ()
 
     @property
@@ -143,7 +155,7 @@ class ComposeRuntime:
             fetched = load_fetched(component)
             if fetched is None:
                 raise ApplyError("its files are not on this device; it has to be fetched first")
-            start = self._starts[component.key] = _Start(_deadline(component))
+            start = self._begin(component)
             with self._notes.locked() as lock:
                 start.before = tuple(self._containers(component))
                 if not self._is_in_place(component, fetched):
@@ -157,7 +169,7 @@ class ComposeRuntime:
             start = self._starts.get(component.key)
             if start is None:
                 before = tuple(self._containers(component))
-                start = self._starts[component.key] = _Start(_deadline(component), before)
+                start = self._begin(component, before)
             note = self._notes.load(component.key)
             with self._ticking(project_name(*component.key)):
                 containers = self._wait_until_up(component, start, note.services if note else {})
@@ -167,12 +179,18 @@ class ComposeRuntime:
                 restarts = {found.id: found.restart_count for found in containers}
                 self._notes.save(replace(note, ended=tuple(ended), restarts=restarts))
 
+    def stop(self, deployment_id: str, name: str) -> None:
+        """Stop the containers; whoever depends on another before it."""
+        with _naming(name), self._notes.locked():
+            labels = self._labels(project_name(deployment_id, name))
+            stop_containers(self._engine, self._engine.containers(labels))
+
     def remove(self, deployment_id: str, name: str, directory: str | None = None) -> None:
         """Remove containers, networks, volumes with their content, the note and `directory`."""
         project = project_name(deployment_id, name)
         with _naming(name), self._notes.locked():
             remove_project(self._engine, self._labels(project), name_prefix=f"{project}-")
-            self._starts.pop((deployment_id, name), None)
+            self._end((deployment_id, name))
             if directory is not None:
                 remove_tree(directory)
             self._notes.remove((deployment_id, name))
@@ -220,10 +238,23 @@ class ComposeRuntime:
 
     def close(self) -> None:
         """Close the connections to engine and registries."""
+        for key in list(self._starts):
+            self._end(key)
         self._fetcher.close()
         self._engine.close()
 
     # --- starting -----------------------------------------------------------------------------------
+
+    def _begin(self, component: Component, before: tuple[Container, ...] = ()) -> _Start:
+        self._end(component.key)
+        start = _Start(_deadline(component), self._engine.presence(), before)
+        self._starts[component.key] = start
+        return start
+
+    def _end(self, key: tuple[str, str]) -> None:
+        start = self._starts.pop(key, None)
+        if start is not None:
+            start.engine.close()
 
     def _is_in_place(self, component: Component, fetched: Fetched) -> bool:
         """Tell whether `up` would change nothing: it would still run services again that have ended."""
@@ -254,8 +285,10 @@ class ComposeRuntime:
             *("up", "--detach", "--no-build", "--remove-orphans", "--pull=never", "--quiet-pull"),
         ]
         done = self._run_up(component, arguments, start, lock)
-        if done.code and self._clear_debris(project, done):
+        if done.code and self._clear_debris(component, done):
             done = self._run_up(component, arguments, start, lock)
+        if done.lost_engine:
+            raise EngineError(done.reason)
         if done.code:
             raise self._explained(component, start, done.reason)
 
@@ -267,15 +300,20 @@ class ComposeRuntime:
             except ProgramTimeoutError as error:
                 raise self._overdue(component, self._containers(component), {}) from error
 
-    def _clear_debris(self, project: str, done: Finished) -> bool:
-        """Remove what a killed engine left half-made; tell whether anything was.
+    def _clear_debris(self, component: Component, done: Finished) -> bool:
+        """Remove what a killed engine or program left half-made; tell whether anything was.
 
-        Podman keeps the names of containers that a kill caught in the making, and every further `up` fails
-        on them. A container that waits for a failed one is `created` too, hence the look at the words.
+        Podman keeps the names of containers that a kill caught in the making, Docker those of containers
+        that were to take another's place, or a task of one that it does not know to run; every further `up`
+        fails on them. A container that waits for a failed one is `created` too, hence the look at the words.
         """
-        if self._engine.info().kind != "podman" or "already" not in done.errors:
+        if not _IN_THE_WAY.search(done.errors):
             return False
-        found = self._engine.debris(f"{project}-")
+        found = self._engine.debris(f"{project_name(*component.key)}-")
+        named = set(_CONTAINER_ID.findall(done.errors))
+        found += [
+            each.id for each in self._containers(component) if each.id in named and each.state != "running"
+        ]
         for name in found:
             self._engine.remove_container(name)
         return bool(found)
@@ -283,13 +321,22 @@ class ComposeRuntime:
     def _explained(self, component: Component, start: _Start, reason: str) -> ComponentError:
         started = [found for found in self._containers(component) if not start.is_unchanged(found)]
         failed = trouble(started, start.restarts)
-        if failed is None:
-            return StorageFullError(reason) if tells_of_full_disk(reason) else ApplyError(reason)
-        return self._failed(failed)
+        if failed is not None:
+            return self._failed(failed, start)
+        if tells_of_full_disk(reason):
+            return StorageFullError(reason)
+        if start.engine.has_ended(within=GOING_SECONDS):
+            return _interrupted(reason)
+        return OccupiedError(reason) if _OCCUPIED.search(reason) else ApplyError(reason)
 
-    def _failed(self, failed: Trouble) -> ApplyError:
+    def _failed(self, failed: Trouble, start: _Start) -> ComponentError:
         kind = CrashLoopError if failed.loops else ApplyError
-        return kind(self._with_log(f"service {failed.service} {failed.reason}", failed.container_id))
+        message = self._with_log(f"service {failed.service} {failed.reason}", failed.container_id)
+        # An engine that ends kills what it runs, and only then stops answering.
+        killed = failed.exit_code >= _KILLED
+        return (
+            _interrupted(message) if start.engine.has_ended(within=GOING_SECONDS * killed) else kind(message)
+        )
 
     def _with_log(self, message: str, container_id: str) -> str:
         log = self._engine.logs(container_id, lines=LOG_LINES)
@@ -307,7 +354,7 @@ class ComposeRuntime:
             containers = self._containers(component)
             failed = trouble(containers, start.restarts)
             if failed is not None:
-                raise self._failed(failed)
+                raise self._failed(failed, start)
             if not containers and any(services.values()):
                 raise ApplyError("none of its containers is there any more")
             now = time.monotonic()
@@ -387,6 +434,10 @@ class ComposeRuntime:
             restarts=before.restarts if before is not None else {},
         )
         self._notes.save(note)
+
+
+def _interrupted(message: str) -> EngineInterruptedError:
+    return EngineInterruptedError(f"the container engine went away in the middle of it: {message}")
 
 
 def _limit(component: Component) -> float:

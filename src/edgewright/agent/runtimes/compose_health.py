@@ -22,13 +22,14 @@ CALM = timedelta(seconds=60)
 class Trouble:
     """One container that will not come up by waiting: in which service, and what is wrong with it.
 
-    `loops`: it ends and is started by its engine again.
+    `loops`: it ends and is started by its engine again. `exit_code` is the one it ended with.
     """
 
     container_id: str
     service: str
     reason: str
     loops: bool = False
+    exit_code: int = 0
 
 
 def describe(container: Container, ended: Iterable[str] = ()) -> ObservedContainer:
@@ -116,7 +117,7 @@ def unwell(containers: Iterable[Container], expected: Mapping[str, int]) -> str:
 
 def _trouble(container: Container, reason: str, *, loops: bool) -> Trouble:
     service = container.labels.get(SERVICE_LABEL, container.name)
-    return Trouble(container.id, service, reason, loops)
+    return Trouble(container.id, service, reason, loops, container.exit_code)
 
 
 def _is_calm(container: Container, now: datetime) -> bool:

@@ -7,11 +7,12 @@ without the `docker` command in front, and stays in our process group, so that w
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgewright.agent.runtimes import EngineError
+from edgewright.agent.runtimes import EngineError, ProgramKilledError
 
 OLDEST = (2, 17)  # the first that takes several --env-file
 PLUGIN_DIRECTORIES = (
@@ -21,11 +22,15 @@ PLUGIN_DIRECTORIES = (
     "/usr/libexec/docker/cli-plugins",
 )
 MAX_REASON_LINES = 12
+_CANCELLED = 128 + signal.SIGINT  # what it ends with after SIGINT and SIGTERM alike
 
 # What an author's file may name is inside the package (spec: CMP-7): nothing is fetched while reading it.
 _NO_REMOTE_INCLUDES = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false"}
 _PROGRESS = re.compile(
     r"^ *(?:Container|Network|Volume|Image|Secret|Config|Service)\b.*|^time=\S+ level=warning .*"
+)
+_LOST_ENGINE = re.compile(
+    r"^(?:error during connect:|Cannot connect to the Docker daemon|unexpected EOF$)", re.MULTILINE
 )
 
 
@@ -44,6 +49,11 @@ class Finished:
             line.strip() for line in self.errors.splitlines() if line.strip() and not _PROGRESS.match(line)
         ]
         return "\n".join(lines[-MAX_REASON_LINES:]) or f"ended with exit code {self.code}"
+
+    @property
+    def lost_engine(self) -> bool:
+        """Whether it failed because the engine went away, maybe for a moment, as when it is restarted."""
+        return self.code != 0 and _LOST_ENGINE.search(self.errors) is not None
 
 
 class ProgramTimeoutError(Exception):
@@ -71,7 +81,8 @@ class ComposeProgram:
         """Run it with `environment` and nothing else in its environment; `timeout` in seconds.
 
         The descriptors in `keep_open` stay open in it: a lock held by one lasts until the program ended too.
-        Raises ProgramTimeoutError, and EngineError where the program cannot be started.
+        Raises ProgramTimeoutError, and EngineError where the program cannot be started; ProgramKilledError
+        where a signal ended it, as the kernel does when memory is short: that is nobody's verdict.
         """
         try:
             done = subprocess.run(
@@ -88,9 +99,18 @@ class ComposeProgram:
             raise ProgramTimeoutError((error.stderr or b"").decode("utf-8", "replace")) from error
         except OSError as error:
             raise EngineError(f"{self.path}: cannot be started: {error.strerror}") from error
+        if done.returncode < 0 or done.returncode == _CANCELLED:
+            raise ProgramKilledError(f"{self.path}: {_killed_by(done.returncode)} before it was done")
         return Finished(
             code=done.returncode, output=done.stdout, errors=done.stderr.decode("utf-8", "replace")
         )
+
+
+def _killed_by(code: int) -> str:
+    if code == _CANCELLED:
+        return "was asked to end"
+    hint = " (by a person, or because memory ran out)" if code == -signal.SIGKILL else ""
+    return f"was killed by signal {-code}{hint}"
 
 
 def program_candidates(configured: str | None, environment: Mapping[str, str]) -> list[str]:

@@ -7,6 +7,8 @@ import base64
 import json
 import os
 import re
+import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +22,13 @@ from edgewright.net.registries import Registries, RegistrySettings
 
 TIMEOUT_SECONDS = 60.0
 PULL_SILENCE_SECONDS = 900.0  # Podman says nothing while it unpacks a large layer
+PRESENCE_SECONDS = 240.0
 MAX_PULL_REPORT_BYTES = 64 * 1024 * 1024
 MAX_LOG_BYTES = 256 * 1024
 
 _HALF_MADE = ("created", "initialized", "storage")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+_REPLACEMENT = re.compile(r"^[0-9a-f]{12}_")
 _BARE_ID = re.compile(r"[0-9a-f]{64}")
 _DIGEST_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$")
 
@@ -119,6 +123,39 @@ def find_engine(configured: str | None, environment: Mapping[str, str]) -> "Engi
     )
 
 
+class Presence:
+    """A connection on which nothing is asked: it ends with the engine that it was made to.
+
+    So it tells an engine that was restarted meanwhile, however soon it answers again. That holds for the
+    first minutes: some engines close what stays silent after five.
+    """
+
+    def __init__(self, socket_path: str) -> None:
+        self._believed_until = time.monotonic() + PRESENCE_SECONDS
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(TIMEOUT_SECONDS)
+            self._socket.connect(socket_path)
+        except OSError:
+            pass  # it has ended already, then
+
+    def has_ended(self, *, within: float) -> bool:
+        """Tell whether the engine has gone away since, or does `within` so many seconds."""
+        if time.monotonic() > self._believed_until:
+            return False
+        self._socket.settimeout(max(within, 0.001))
+        try:
+            return not self._socket.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
 class Engine:
     """One engine behind one socket. All failures are `EngineError`s; not for several threads at once."""
 
@@ -134,6 +171,10 @@ class Engine:
     def another(self, *, timeout: float = TIMEOUT_SECONDS) -> "Engine":
         """Return a client of its own for the same engine: for another thread, or another patience."""
         return Engine(self.socket_path, timeout=timeout)
+
+    def presence(self) -> Presence:
+        """Return what tells later whether the engine of now has gone away."""
+        return Presence(self.socket_path)
 
     def info(self) -> EngineInfo:
         """Tell which engine this is; asked once."""
@@ -186,14 +227,15 @@ class Engine:
     def debris(self, name_prefix: str) -> list[str]:
         """List half-made containers whose name starts with `name_prefix`, by name.
 
-        A killed Podman leaves them where an ordinary list does not show them, and nothing can be started
+        Also those made to take the place of such a one, which have its identity in front of the name. A
+        killed Podman leaves them where an ordinary list does not show them, and nothing can be started
         under their names until they are removed.
         """
         told = self.get("/containers/json?all=true&external=true")
         with _understood(self.socket_path):
             half_made = [one for one in told if str(one.get("State", "")).lower() in _HALF_MADE]
             names = [name.lstrip("/") for one in half_made for name in one.get("Names") or []]
-        return [name for name in names if name.startswith(name_prefix)]
+        return [name for name in names if _REPLACEMENT.sub("", name).startswith(name_prefix)]
 
     def logs(self, container_id: str, *, lines: int) -> str:
         """Return the last lines a container wrote, both streams in order; "" where none can be had."""
