@@ -33,6 +33,8 @@ CAPABILITIES_PATH = "/api/v1/capabilities"
 DISCOVERY_PATH = "/.well-known/margo"
 TRUST_BUNDLE_PATH = "/.well-known/spiffe/bundle.json"
 ENROLL_PATH = "/edgewright/v1/enroll"
+POLICY_PATH = "/edgewright/v1/policy"
+SITE_PATH = "/edgewright/v1/site"
 
 
 def app_resource_layer(resource: str, file_format: str) -> str:

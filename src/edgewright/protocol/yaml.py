@@ -61,6 +61,27 @@ def load(data: bytes, *, source: str, limit: int = DEFAULT_LIMIT) -> Any:
     return builder.value
 
 
+def line_of(data: bytes, path: str) -> int | None:
+    """Return the line (from 1) of what is at `path`, such as `$.polling.periods[1]`; None for the whole.
+
+    `data` is a document that `load` returned the value of. For a part that is not there it is the line of the
+    last one on the way to it that is.
+    """
+    node, line = yaml.compose(data.decode("utf-8-sig"), Loader=_Parser), None
+    for name, index in re.findall(r"\.([A-Za-z0-9_-]+)|\[(\d+|\"(?:[^\"\\\\]|\\\\.)*\")\]", path):
+        if isinstance(node, yaml.SequenceNode) and index.isdigit() and int(index) < len(node.value):
+            node = node.value[int(index)]
+            line = node.start_mark.line + 1
+            continue
+        wanted = name or json.loads(index)
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        found = next(((key, value) for key, value in pairs if key.value == wanted), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
+
+
 class _Open:
     """A collection whose end has not been seen yet."""
 
