@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.foreign_client import BUNDLE, ForeignClient, capabilities
+from support.foreign_client import BUNDLE, ForeignClient, HeldPoll, capabilities
 from support.server_process import OperatorClient, ServerProcess
 
 COMPONENT_1 = {"name": "app", "properties": {"repository": "oci://registry.test/app", "revision": "1.0.0"}}
@@ -126,6 +126,17 @@ def test_a_deployment_reaches_the_device_by_document_and_by_bundle(
     }
 
 
+@pytest.mark.requirement("DS-6", "S-23")
+def test_a_device_that_waits_is_told_of_a_deployment_at_once(
+    server: ServerProcess, device: ForeignClient, unique: str
+) -> None:
+    with HeldPoll(device) as held:
+        deploy(server.operator, unique)
+        status, headers = held.answer()
+    assert (status, headers["preference-applied"]) == (200, "wait=60")
+    assert headers["etag"] == device.poll().headers["etag"] != held.etag
+
+
 @pytest.mark.requirement("DS-7", "DS-9", "DS-10", "DS-22")
 def test_every_change_makes_a_greater_version_also_when_the_content_returns(
     server: ServerProcess, device: ForeignClient, unique: str
@@ -186,6 +197,79 @@ def test_the_operator_sees_how_it_stands_with_a_deployment(
     shown = operator.get(path)
     assert (shown["state"], shown["current"]["components"][0]["error"]) == ("failed", error)
     assert [one["state"] for one in operator.get(f"{path}/history")] == ["installing", "installed", "failed"]
+
+
+def held(device: ForeignClient, client_id: str, deployment_id: str, digest: str, **members: Any) -> None:
+    """Have the device's site report that it holds something back."""
+    hold = {
+        "deploymentId": deployment_id,
+        "name": "hello",
+        "kind": "install",
+        "digest": digest,
+        "reason": "approval",
+        "message": "waits for approval 7",
+        "since": "2026-11-26T12:00:00Z",
+        "approval": 7,
+    }
+    reply = device.report_site({"deviceId": client_id, "holds": [hold | members]})
+    assert reply.status in {200, 201}, reply.body
+
+
+@pytest.mark.requirement("ST-25", "OFF-4", "S-25")
+def test_the_operator_sees_what_a_site_holds_back(
+    server: ServerProcess, device: ForeignClient, unique: str
+) -> None:
+    operator = server.operator
+    made = deploy(operator, unique)
+    path = f"/deployments/{made['id']}"
+
+    error = {"code": "hold.approval", "source": "hello", "message": "waits for approval"}
+    device.report_status(made["id"], "pending", 2, status={"state": "pending", "error": error})
+    shown = operator.get(path)
+    assert (shown["state"], shown["hold"]["message"]) == ("waiting-for-approval", "waits for approval")
+    assert (shown["hold"]["since"], shown["hold"]["approval"]) == (None, None)
+
+    held(device, unique, made["id"], made["digest"])
+    shown = operator.get(path)
+    assert (shown["hold"]["message"], shown["hold"]["approval"]) == ("waits for approval 7", 7)
+    (listed,) = (one for one in operator.get("/devices") if one["client_id"] == unique)
+    assert listed["deployments"] == {"waiting-for-approval": 1}
+
+    held(device, unique, made["id"], made["digest"], reason="window", until="2026-11-27T02:00:00Z")
+    shown = operator.get(path)
+    assert (shown["state"], shown["hold"]["until"]) == ("held", "2026-11-27T02:00:00Z")
+
+    # Another revision is wanted now: what was said of the one before counts no more.
+    changed = operator.put(path, {"parameters": {"greeting": "hi"}})
+    assert (changed["state"], changed["hold"]) == ("behind", None)
+    held(device, unique, made["id"], changed["digest"], kind="update")
+    assert operator.get(path)["state"] == "waiting-for-approval"
+
+    # It has begun, whatever the site's last report says.
+    device.report_status(made["id"], "installing", 3)
+    assert operator.get(path)["state"] == "taking-up"
+    device.report_status(made["id"], "installed", 3)
+    shown = operator.get(path)
+    assert (shown["state"], shown["hold"]) == ("converged", None)
+
+
+@pytest.mark.requirement("OP-19", "OFF-4")
+def test_a_removal_can_be_held_back_as_well(
+    server: ServerProcess, device: ForeignClient, unique: str
+) -> None:
+    operator = server.operator
+    made = deploy(operator, unique)
+    path = f"/deployments/{made['id']}"
+    device.report_status(made["id"], "installed", 2)
+    held(device, unique, made["id"], made["digest"], kind="remove")
+    assert operator.get(path)["state"] == "converged"
+    assert operator.delete(path)["state"] == "waiting-for-approval"
+    (shown,) = operator.get(f"/devices/{unique}")["deployments"]
+    assert (shown["hold"]["kind"], shown["hold"]["approval"]) == ("remove", 7)
+    device.report_status(made["id"], "removing", 3)
+    assert operator.get(path)["state"] == "removing"
+    device.report_status(made["id"], "removed", 3)
+    assert operator.get(path)["state"] == "removed"
 
 
 @pytest.mark.requirement("ST-4", "OP-19")

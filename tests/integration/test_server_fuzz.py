@@ -113,11 +113,103 @@ def test_statuses(client: ForeignClient, deployment: str, members: dict[str, Any
     assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
 
 
+HOLD = {
+    "deploymentId": "00000000-0000-4000-8000-000000000001",
+    "name": "hello",
+    "kind": "install",
+    "digest": "sha256:aa",
+    "reason": "approval",
+    "message": "waits",
+    "since": "2026-11-26T12:00:00Z",
+    "approval": 1,
+}
+ACTION = {
+    "number": 1,
+    "at": "2026-11-26T12:00:00Z",
+    "who": "ana",
+    "via": "page",
+    "what": "approve",
+    "reason": "",
+}
+
+
+@FEW
+@given(
+    policy=changed({"inForce": {}, "origins": {}, "problem": None}),
+    in_force=values,
+    hold=changed(HOLD),
+    action=changed(ACTION),
+    members=st.dictionaries(
+        st.sampled_from(["clock", "paused", "approvals", "deviceId"]), values, max_size=1
+    ),
+)
+def test_site_reports(
+    server: ServerProcess,
+    client: ForeignClient,
+    policy: dict[str, Any],
+    in_force: Any,
+    hold: dict[str, Any],
+    action: dict[str, Any],
+    members: dict[str, Any],
+) -> None:
+    whole = {"deviceId": "edge", "policy": policy, "holds": [hold], "audit": [action]} | members
+    mild = {"deviceId": "edge", "policy": {"inForce": {"polling": in_force}}}
+    for document in (whole, mild):
+        reply = client.report_site(document)
+        assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
+        server.operator.get("/devices/edge")
+        server.operator.get("/devices")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({"audit": [ACTION | {"who": "\ud800"}]}, id="half a character"),
+        pytest.param({"audit": [ACTION | {"at": "0001-01-01T00:00:00+14:00"}]}, id="before all time"),
+        pytest.param({"policy": {"inForce": {"rollback": {"keep": 2**200}}}}, id="a number beyond all"),
+        pytest.param({"policy": {"inForce": {"polling": {"rate": "0s"}}}}, id="no rate"),
+        pytest.param({"policy": {"inForce": {"polling": {"rate": "9999999d"}}}}, id="a rate of ages"),
+        pytest.param({"policy": {"inForce": {"downtime": ["daily 25:00-26:00"]}}}, id="no time of day"),
+    ],
+)
+def test_odd_site_reports(server: ServerProcess, client: ForeignClient, members: dict[str, Any]) -> None:
+    reply = client.report_site({"deviceId": "edge"} | members)
+    assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
+    assert server.operator.get("/devices/edge")["contact"]["state"] == "in-contact"
+    server.operator.get("/devices/edge/audit")
+
+
+@FEW
+@given(
+    text=st.text(max_size=60) | st.sampled_from(["polling: {rate: 5m}", "downtime: [daily]", "a: &a [*a]"])
+)
+def test_policies(server: ServerProcess, client: ForeignClient, text: str) -> None:
+    answer = server.operator.request(
+        "PUT", "/devices/edge/policy", body=text.encode(), media_type="application/yaml"
+    )
+    assert_foreseen(answer.status, answer.headers.get("content-type", ""), answer.body)
+    reply = client.request("GET", "/edgewright/v1/policy")
+    assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
+
+
+@FEW
+@given(
+    prefer=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+    | st.sampled_from(["wait=0", "wait=-1", "wait=1e9", "wait=", 'wait="', "wait;wait=1"])
+)
+def test_preferences(client: ForeignClient, prefer: str) -> None:
+    headers = {"Prefer": prefer, "If-None-Match": '"old"'}
+    reply = client.request("GET", "/api/v1/deployments", headers=headers)
+    assert reply.status == 200
+
+
 @pytest.mark.requirement("ERR-1")
 @FEW
 @given(
     method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH"]),
-    start=st.sampled_from(["/", "/api/v1/deployments/", "/api/v1/bundles/", "/api/v1/capabilities/"]),
+    start=st.sampled_from(
+        ["/", "/api/v1/deployments/", "/api/v1/bundles/", "/api/v1/capabilities/", "/edgewright/v1/"]
+    ),
     rest=texts,
     accept=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
 )

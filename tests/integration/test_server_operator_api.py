@@ -104,6 +104,13 @@ def test_the_api_describes_all_of_itself(routes: list[tuple[str, str]]) -> None:
             ("GET", "/operator/v1/devices/nobody"),
             ("DELETE", "/operator/v1/devices/nobody"),
             ("POST", "/operator/v1/devices/nobody/accept"),
+            ("GET", "/operator/v1/devices/nobody/audit"),
+            ("GET", "/operator/v1/devices/nobody/policy"),
+            ("PUT", "/operator/v1/devices/nobody/policy"),
+            ("DELETE", "/operator/v1/devices/nobody/policy"),
+            ("GET", "/operator/v1/policy"),
+            ("PUT", "/operator/v1/policy"),
+            ("DELETE", "/operator/v1/policy"),
             ("GET", "/operator/v1/packages"),
             ("POST", "/operator/v1/packages"),
             ("POST", "/operator/v1/packages/import"),
@@ -131,6 +138,8 @@ def test_the_description_says_what_is_expected_and_what_errors_look_like(operato
             assert operation["security"] == [{"token": []}]
     upload_body = schema["paths"]["/operator/v1/packages"]["post"]["requestBody"]["content"]
     assert list(upload_body) == ["application/gzip"]
+    policy_body = schema["paths"]["/operator/v1/policy"]["put"]["requestBody"]["content"]
+    assert list(policy_body) == ["application/yaml"]
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "ewo1." + "A" * 43])
@@ -149,6 +158,12 @@ def test_no_route_opens_without_the_token(
     [
         ("GET", "/devices/nobody", 404),
         ("DELETE", "/devices/nobody", 404),
+        ("GET", "/devices/nobody/audit", 404),
+        ("GET", "/devices/nobody/policy", 404),
+        ("DELETE", "/devices/nobody/policy", 404),
+        ("DELETE", "/devices/*/policy", 404),
+        ("GET", "/policy", 404),
+        ("DELETE", "/policy", 404),
         ("GET", "/packages/nothing/1", 404),
         ("DELETE", "/packages/nothing/1", 404),
         ("GET", f"/deployments/{NOWHERE}", 404),

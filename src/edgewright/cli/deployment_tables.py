@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from edgewright.cli.output import ago, print_facts, print_table, shorten
-from edgewright.cli.views import DeploymentView, StatusView
+from edgewright.cli.output import ago, moment, print_facts, print_table, shorten
+from edgewright.cli.views import DeploymentView, HoldView, StatusView
 
 COLUMNS = ("id", "application", "device", "state", "changed", "what the device says")
 
@@ -28,7 +28,9 @@ def deployment_rows(deployments: Sequence[DeploymentView], now: datetime) -> lis
 
 
 def said(deployment: DeploymentView) -> str:
-    """Return in one line what the device last said: the faults, else how far the components are."""
+    """Return in one line what the device last said: what it waits for, the faults, or how far it is."""
+    if deployment.hold is not None:
+        return " ".join(deployment.hold.message.split()) or deployment.hold.reason
     if deployment.faults:
         return " ".join("; ".join(deployment.faults).split())
     current = deployment.current
@@ -48,6 +50,7 @@ def print_deployment(deployment: DeploymentView, now: datetime) -> None:
             ("profile", deployment.profile),
             ("device", deployment.device),
             ("state", deployment.state),
+            *held(deployment.hold, now),
             ("changed", ago(deployment.deleted or deployment.changed, now)),
             ("last report", ago(deployment.current.received, now) if deployment.current else "never"),
             ("went wrong", "\n".join(deployment.faults)),
@@ -68,6 +71,19 @@ def print_deployment(deployment: DeploymentView, now: datetime) -> None:
         print_table(
             ["parameter", "value"], [(name, plain(value)) for name, value in parameters.items()], empty=""
         )
+
+
+def held(hold: HoldView | None, now: datetime) -> list[tuple[str, str]]:
+    """Return the facts of what the site holds back."""
+    if hold is None:
+        return []
+    number = "" if hold.approval is None else f"number {hold.approval}, on site"
+    return [
+        ("held back", hold.message or hold.reason),
+        ("since", ago(hold.since, now) if hold.since else ""),
+        ("until", f"{moment(hold.until)} ({ago(hold.until, now)})" if hold.until else ""),
+        ("approval", number),
+    ]
 
 
 def print_history(reports: Sequence[StatusView], now: datetime) -> None:

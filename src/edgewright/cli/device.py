@@ -13,7 +13,9 @@ from edgewright.cli.output import ago, moment, print_facts, print_table, print_v
 
 if TYPE_CHECKING:
     from edgewright.cli.operator_client import Operator
-    from edgewright.cli.views import DeviceDetailView, DeviceView
+    from edgewright.cli.views import ContactView, DeviceDetailView, DeviceView
+
+_WHY = {"downtime": "downtime", "polling-periods": "outside its polling periods"}
 
 HELP = "Devices: what they are, what runs on them, and who is let in."
 
@@ -42,6 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         what = "the client id" if name == "accept" else "the device's name, or how it begins"
         parser.add_argument("device", metavar="DEVICE", help=what)
         add_operator_options(parser)
+    from edgewright.cli import device_policy
+
+    device_policy.configure(group)
 
 
 run = run_command
@@ -66,13 +71,22 @@ def _list(args: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     rows = [_row(device, now) for device in read(answer, list[DeviceView])]
     empty = "No devices yet; 'edgewright enrollment create NAME' invites one."
-    print_table(["device", "state", "last contact", "deployments"], rows, empty=empty)
+    print_table(["device", "state", "contact", "last heard of", "deployments"], rows, empty=empty)
     return 0
 
 
 def _row(device: DeviceView, now: datetime) -> tuple[str, ...]:
     counted = ", ".join(f"{count} {state}" for state, count in device.deployments.items() if count)
-    return device.client_id, device.state, ago(device.last_contact, now), counted or "none"
+    word = device.contact.state if device.contact else ""
+    return device.client_id, device.state, word, _heard(device, now), counted or "none"
+
+
+def _heard(device: DeviceView | DeviceDetailView, now: datetime) -> str:
+    """Return when a device was heard of last, and when it will be again if it is silent as planned."""
+    last, contact = ago(device.last_contact, now), device.contact
+    if contact is None or contact.until is None:
+        return last
+    return f"{last}, again {ago(contact.until, now)}"
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -90,11 +104,13 @@ def _show(args: argparse.Namespace) -> int:
 
 def _print_device(device: DeviceDetailView, now: datetime) -> None:
     from edgewright.cli.deployment_tables import COLUMNS, deployment_rows
+    from edgewright.cli.device_site import print_site
 
     print_facts(
         [
             ("device", device.client_id),
             ("state", device.state),
+            ("contact", _contact(device.contact, now)),
             ("last contact", ago(device.last_contact, now)),
             ("certificate", f"until {moment(device.svid_expires)}" if device.svid_expires else ""),
         ]
@@ -102,9 +118,31 @@ def _print_device(device: DeviceDetailView, now: datetime) -> None:
     for entry in device.devices:
         print()
         print_facts([("device id", entry.device_id), *_capabilities(entry.capabilities)])
+    if device.site is not None:
+        print_site(device.site, now)
     print()
     empty = "Nothing is deployed here; 'edgewright deployment create APP --device D' does that."
     print_table(COLUMNS, deployment_rows(device.deployments, now), empty=empty)
+
+
+def _contact(contact: ContactView | None, now: datetime) -> str:
+    """Return in words whether a device is in contact."""
+    if contact is None:
+        return ""
+    when = ago(contact.until or contact.since, now)
+    match contact.state, contact.until:
+        case "silent", _:
+            return f"silent; it should have been heard of {when}"
+        case "expected", str():
+            return f"expected back; by {moment(contact.until)}"
+        case "planned-silence", None:
+            return f"silent as planned ({_WHY.get(contact.why or '', contact.why)}), no end known"
+        case "planned-silence", str():
+            why = _WHY.get(contact.why or "", contact.why)
+            return f"silent as planned ({why}) until {moment(contact.until)}, {when}"
+        case "never", _:
+            return "was never heard of"
+    return contact.state
 
 
 def _capabilities(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -42,6 +42,10 @@ class Operator:
         """Return the answer to a POST of the gzip tar `archive`."""
         return self._call("POST", path, archive, "application/gzip")
 
+    def put_file(self, path: str, content: bytes, media_type: str) -> object:
+        """Return the answer to a PUT of a file's bytes."""
+        return self._call("PUT", path, content, media_type)
+
     def delete(self, path: str) -> object:
         """Return the answer to a DELETE of `path`, None when it has no content."""
         return self._call("DELETE", path)

@@ -78,11 +78,17 @@ STYLES = {
     "failed": "bold red",
     "waiting": "yellow",
     "behind": "yellow",
+    "waiting-for-approval": "yellow",
+    "held": "yellow",
     "taking-up": "cyan",
     "installing": "cyan",
     "pending": "yellow",
     "removing": "cyan",
     "removed": "dim",
+    "in-contact": "green",
+    "planned-silence": "dim",
+    "expected": "yellow",
+    "silent": "bold red",
 }
 
 

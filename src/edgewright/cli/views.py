@@ -59,6 +59,19 @@ class DesiredView(View, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
 
 
+class HoldView(View, frozen=True, kw_only=True):
+    """What a site holds back, and why; moments are ISO 8601."""
+
+    deployment_id: str
+    name: str
+    kind: str
+    reason: str
+    message: str
+    since: str | None = None
+    until: str | None = None
+    approval: int | None = None
+
+
 class DeploymentView(View, frozen=True, kw_only=True):
     """One deployment; `state` is the one word for desired and current together."""
 
@@ -75,16 +88,29 @@ class DeploymentView(View, frozen=True, kw_only=True):
     deleted: str | None = None
     desired: DesiredView | None = None
     current: StatusView | None = None
+    hold: HoldView | None = None
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What the device said went wrong, each naming its component; empty when nothing did."""
-        if self.current is None:
+        """What the device said went wrong, each naming its component; empty when nothing did.
+
+        That something is held is said where other things went wrong, and is no fault.
+        """
+        if self.current is None or self.hold is not None:
             return ()
         told = [one.fault for one in self.current.components if one.fault]
         if not told and self.current.error and self.current.error.message:
             told = [self.current.error.message]
         return tuple(told)
+
+
+class ContactView(View, frozen=True, kw_only=True):
+    """Whether a device is in contact: one word, and what goes with it."""
+
+    state: str
+    since: str | None = None
+    until: str | None = None
+    why: str | None = None
 
 
 class DeviceView(View, frozen=True, kw_only=True):
@@ -93,6 +119,7 @@ class DeviceView(View, frozen=True, kw_only=True):
     client_id: str
     state: str
     last_contact: str | None = None
+    contact: ContactView | None = None
     device_ids: tuple[str, ...] = ()
     deployments: dict[str, int] = {}
 
@@ -105,6 +132,66 @@ class CapabilitiesView(View, frozen=True, kw_only=True):
     updated: str | None = None
 
 
+class PauseView(View, frozen=True, kw_only=True):
+    """Who paused all changes on site."""
+
+    by: str
+    reason: str = ""
+    since: str | None = None
+    until: str | None = None
+
+
+class ApprovalView(View, frozen=True, kw_only=True):
+    """An approval a site was asked for, and what became of it."""
+
+    number: int
+    name: str
+    kind: str
+    verdict: str
+    by: str = ""
+    via: str = ""
+    reason: str = ""
+    asked: str | None = None
+    decided: str | None = None
+    until: str | None = None
+    expires: str | None = None
+
+
+class SiteActionView(View, frozen=True, kw_only=True):
+    """One thing a person did on site."""
+
+    at: str
+    who: str
+    via: str
+    what: str
+    reason: str = ""
+
+
+class SiteView(View, frozen=True, kw_only=True):
+    """What a site reported last; `origins` map dotted paths into `policy` to who said it."""
+
+    received: str | None = None
+    policy: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    policy_problem: str | None = None
+    clock_trusted: bool = True
+    clock_reason: str = ""
+    paused: PauseView | None = None
+    holds: tuple[HoldView, ...] = ()
+    approvals: tuple[ApprovalView, ...] = ()
+    audit: tuple[SiteActionView, ...] = ()
+
+
+class SuggestedPolicyView(View, frozen=True, kw_only=True):
+    """A policy the fleet manager suggests; `device` is None for the one of all devices."""
+
+    device: str | None = None
+    text: str
+    tag: str
+    suggested: str | None = None
+    by: str = ""
+
+
 class DeviceDetailView(View, frozen=True, kw_only=True):
     """One client with all that is known of it."""
 
@@ -112,10 +199,13 @@ class DeviceDetailView(View, frozen=True, kw_only=True):
     state: str
     origin: str = ""
     last_contact: str | None = None
+    contact: ContactView | None = None
     svid_expires: str | None = None
     manifest_version: int = 0
     devices: tuple[CapabilitiesView, ...] = ()
     deployments: tuple[DeploymentView, ...] = ()
+    suggested_policy: SuggestedPolicyView | None = None
+    site: SiteView | None = None
 
 
 class EnrollmentView(View, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from edgewright.server.context import ServerContext
 from edgewright.server.device_api.access import Gate
 from edgewright.server.device_api.current_state import delete_capabilities, post_status, put_capabilities
 from edgewright.server.device_api.desired_state import get_bundle, get_document, get_manifest
+from edgewright.server.device_api.polls import Polls
+from edgewright.server.device_api.site import get_policy, put_site
 from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_enroll
 from edgewright.server.operator_api.routes import operator_router
 from edgewright.server.operator_api.schema import operator_openapi
@@ -14,16 +16,28 @@ from edgewright.server.problems import answer_for
 
 
 def device_app(context: ServerContext) -> Gate:
-    """Return the application of the device listener behind its gate (spec: 2.1)."""
+    """Return the application of the device listener behind its gate (spec: 2.1).
+
+    Beside the specification's routes it has two of our own, under our own prefix.
+    """
     app = Litestar(
-        [get_manifest, get_document, get_bundle, put_capabilities, delete_capabilities, post_status],
+        [
+            get_manifest,
+            get_document,
+            get_bundle,
+            put_capabilities,
+            delete_capabilities,
+            post_status,
+            get_policy,
+            put_site,
+        ],
         state=State({"context": context}),
         exception_handlers={Exception: answer_for},
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,
     )
-    return Gate(app, context)
+    return Gate(Polls(app, context), context)
 
 
 def web_app(context: ServerContext) -> Litestar:

@@ -1,19 +1,25 @@
 """What the parts of one running server share; made once, at start, and handed to both applications."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from litestar import Request
 from litestar.datastructures import State
 
+from edgewright.protocol.calendar import Interval
+from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
 from edgewright.server.settings import ServerSettings
 from edgewright.server.standings import Standings
-from edgewright.server.store import clients
+from edgewright.server.store import clients, runs
+from edgewright.server.store.clients import Client
 from edgewright.server.store.database import Database
+
+# How often the server writes that it runs, if there is nothing else to write.
+ALIVE_EVERY = timedelta(hours=1)
 
 ServerRequest = Request[Any, Any, State]
 
@@ -23,9 +29,25 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Who was heard of at `now`: `contacts` are newer than what is saved, `deaf` is when nobody listened."""
+
+    now: datetime
+    contacts: Mapping[str, datetime]
+    deaf: Sequence[Interval]
+
+    def last(self, client: Client) -> datetime | None:
+        """Return when the client was heard of last."""
+        return self.contacts.get(client.client_id, client.last_contact)
+
+
 @dataclass(slots=True, kw_only=True)
 class ServerContext:
-    """The database, the identity, the addresses; and since the last save, when each client was heard of."""
+    """The database, the identity, the addresses; and since the last save, when each client was heard of.
+
+    `run` is the number of this run, `deaf` when no server ran here, in unix seconds.
+    """
 
     database: Database
     settings: ServerSettings
@@ -34,24 +56,44 @@ class ServerContext:
     web_url: str
     registries: Path
     standings: Standings
+    holds: Holds
     clock: Callable[[], datetime] = utc_now
     contacts: dict[str, datetime] = field(default_factory=dict)
+    run: int = 0
+    deaf: Sequence[Interval] = ()
+    saved: datetime = field(default_factory=utc_now)
+
+    async def begin(self) -> None:
+        """Note that a server runs here from now on, and learn when none did."""
+        self.saved = self.clock()
+        async with self.database.writing() as connection:
+            self.run = await runs.begin(connection, now=self.saved)
+            gaps = await runs.gaps(connection)
+        self.deaf = tuple((stopped.timestamp(), started.timestamp()) for stopped, started in gaps)
 
     def heard_of(self, client_id: str) -> None:
         """Remember that a client made contact; a poll must not cost a write."""
         self.contacts[client_id] = self.clock()
 
-    async def save_contacts(self) -> None:
-        """Write down the contacts since the last save."""
-        if not self.contacts:
+    @property
+    def heard(self) -> Heard:
+        """What is known of who was heard of, and when, at this moment."""
+        return Heard(now=self.clock(), contacts=self.contacts, deaf=self.deaf)
+
+    async def save_contacts(self, *, is_end: bool = False) -> None:
+        """Write down the contacts since the last save, and that the server was there to hear of them."""
+        now = self.clock()
+        if not (self.contacts or is_end) and now - self.saved < ALIVE_EVERY:
             return
         contacts, self.contacts = self.contacts, {}
         try:
             async with self.database.writing() as connection:
                 await clients.save_contacts(connection, contacts)
+                await runs.go_on(connection, self.run, now=now)
         except BaseException:
             self.contacts = contacts | self.contacts
             raise
+        self.saved = now
 
 
 def context_of(request: ServerRequest) -> ServerContext:

@@ -1,4 +1,5 @@
-"""What request headers ask for: `Accept` and `If-None-Match` (RFC 9110), as plain decisions."""
+"""What request headers ask for: `Accept`, `If-None-Match` (RFC 9110) and `Prefer` (RFC 7240), as plain
+decisions."""
 
 
 def accepts(header: str | None, media_type: str) -> bool:
@@ -26,6 +27,19 @@ def matches_etag(header: str | None, etag: str) -> bool:
         return False
     candidates = [part.strip() for part in header.split(",")]
     return "*" in candidates or any(part.removeprefix("W/") == f'"{etag}"' for part in candidates)
+
+
+def preferred_wait(header: str | None) -> int:
+    """Return how many seconds `Prefer: wait=N` offers to wait, 0 for none.
+
+    The first `wait` counts; a value that is no number is as if it were not there (RFC 7240, 2 and 4.3).
+    """
+    for part in (header or "").split(","):
+        name, _, value = part.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            digits = value.strip().strip('"')
+            return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+    return 0
 
 
 def _specificity(pattern: str, media_type: str) -> int:

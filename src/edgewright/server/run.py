@@ -10,7 +10,6 @@ import fcntl
 import json
 import logging
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -27,7 +26,9 @@ from edgewright.server import tls
 from edgewright.server.app import device_app, web_app
 from edgewright.server.context import ServerContext
 from edgewright.server.errors import SetupError
+from edgewright.server.holds import Holds, default_most
 from edgewright.server.identity.files import Identity, load_identity, renew
+from edgewright.server.machine import allow_many_files, memory_bytes
 from edgewright.server.settings import (
     DataDirectory,
     Listen,
@@ -65,9 +66,9 @@ def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str 
     ):
         identity = load_identity(directory.identity, settings, now=datetime.now(UTC))
         migrate(existing_database(directory))
-        _allow_many_connections()
+        most_held = _most_held(settings, allow_many_files())
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(directory, settings, identity, (device_socket, web_socket)))
+            runner.run(_serve(directory, settings, identity, (device_socket, web_socket), most_held))
     return 0
 
 
@@ -76,6 +77,7 @@ async def _serve(
     settings: ServerSettings,
     identity: Identity,
     sockets: tuple[socket.socket, socket.socket],
+    most_held: int,
 ) -> None:
     addresses = _addresses(settings, *sockets)
     async with Database(directory.database) as database:
@@ -87,7 +89,9 @@ async def _serve(
             web_url=addresses.web_url,
             registries=directory.registries,
             standings=Standings(database),
+            holds=Holds(database, most=most_held),
         )
+        await context.begin()
         await context.standings.load()
         contexts = (tls.device_context(identity), tls.web_context(identity))
         check = tls.spiffe_peer(settings.trust_domain, settings.wfm_id)
@@ -170,7 +174,7 @@ async def _upkeep(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await context.save_contacts()
+        await context.save_contacts(is_end=True)
 
 
 async def repeat(every: timedelta, action: Callable[[], Awaitable[None]], what: str) -> None:
@@ -234,6 +238,13 @@ def _bound(listen: Listen, option: str) -> Iterator[socket.socket]:
         yield bound
 
 
+def _most_held(settings: ServerSettings, open_files: int) -> int:
+    """Return how many polls may be held: as the file says, else by what the machine has."""
+    if settings.held_polls is not None:
+        return settings.held_polls
+    return default_most(memory_bytes(), open_files)
+
+
 def _addresses(settings: ServerSettings, device: socket.socket, web: socket.socket) -> Addresses:
     host = settings.hosts[0]
     return Addresses(
@@ -268,9 +279,3 @@ def _update_operator_file(directory: DataDirectory, web_url: str) -> None:
         raise SetupError(f"{directory.operator}: {error}; delete it or put it back from a backup") from error
     if content.get("url") != web_url:
         write_private(directory.operator, json.dumps({**content, "url": web_url}, indent=2).encode())
-
-
-def _allow_many_connections() -> None:
-    """Raise the soft limit of open files to the hard one: every connected device is one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

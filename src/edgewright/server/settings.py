@@ -52,7 +52,10 @@ class Listen:
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `server.yaml` says. Addresses left out are made from the first of `hosts` and the ports."""
+    """What `server.yaml` says. Addresses left out are made from the first of `hosts` and the ports.
+
+    `held_polls` is how many polls may wait for a change at once; None lets the machine's memory decide.
+    """
 
     trust_domain: str
     wfm_id: str = "main"
@@ -61,6 +64,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     web_listen: str = "0.0.0.0:8443"
     device_url: str | None = None
     web_url: str | None = None
+    held_polls: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ def check_settings(settings: ServerSettings) -> ServerSettings:
     for url in (settings.device_url, settings.web_url):
         if url is not None:
             _check_url(url)
+    if settings.held_polls is not None and settings.held_polls < 0:
+        raise SetupError("held_polls: expected 0 (no poll waits for a change) or more")
     return settings
 
 

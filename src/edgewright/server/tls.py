@@ -14,7 +14,8 @@ import logging
 import ssl
 import time
 from asyncio import TimerHandle, Transport
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,42 @@ class Caller:
 
     client_id: str
     key_digest: str
+
+
+class Line:
+    """Tells a request that waits on a connection when it must not wait any longer.
+
+    That is when the connection is lost or is to end, or when the caller has sent its next request.
+    """
+
+    __slots__ = ("_interrupt", "is_ending", "is_lost", "is_wanted")
+
+    def __init__(self) -> None:
+        self.is_lost = False
+        self.is_ending = False
+        self.is_wanted = False
+        self._interrupt: Callable[[], None] | None = None
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether nothing speaks against waiting now."""
+        return not (self.is_lost or self.is_ending or self.is_wanted)
+
+    @contextmanager
+    def waiting(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Have `interrupt` called, once or more often, if the wait has to end while the block runs."""
+        self._interrupt = interrupt
+        try:
+            yield
+        finally:
+            self._interrupt = None
+
+    def interrupt(self) -> bool:
+        """End the wait; return whether there was one."""
+        if self._interrupt is None:
+            return False
+        self._interrupt()
+        return True
 
 
 def device_context(identity: Identity) -> ssl.SSLContext:
@@ -88,6 +125,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.line = Line()
         self._watch_head()
         self._age_timer = self.loop.call_later(self.lifetime(), self.shutdown)
 
@@ -100,6 +138,8 @@ class Connection(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self.line.is_lost = True
+        self.line.interrupt()
 
     def data_received(self, data: bytes) -> None:
         if self.parser is None or self.transport.is_closing():
@@ -114,7 +154,8 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self.transport.is_closing():
+        self.line.is_ending = True
+        if self.line.interrupt() or self.transport.is_closing():
             self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
     def on_message_begin(self) -> None:
@@ -128,6 +169,13 @@ class Connection(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         super().on_headers_complete()
+        if self.pipeline:
+            self.line.is_wanted = True
+            self.line.interrupt()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self.line.is_wanted = bool(self.pipeline)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's name
         self._refuse(400, "not an HTTP/1.1 request")
@@ -182,7 +230,7 @@ def device_connection(check_peer: CheckPeer) -> type[Connection]:
                 return
             super().connection_made(transport)
             caller = Caller(client, digest_of(self._leaf.public_key_info))
-            self.app = _identified(self.app, caller)
+            self.app = _identified(self.app, caller, self.line)
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self.parser is not None:
@@ -200,6 +248,12 @@ def caller_of(scope: Any) -> Caller:
     return caller
 
 
+def line_of(scope: Any) -> Line:
+    """Return the line on which the request of this ASGI scope came in."""
+    line: Line = scope["extensions"]["tls"]["line"]
+    return line
+
+
 def spiffe_peer(trust_domain: str, wfm: str) -> CheckPeer:
     """Return a `check_client` for one fleet manager."""
 
@@ -209,11 +263,11 @@ def spiffe_peer(trust_domain: str, wfm: str) -> CheckPeer:
     return check
 
 
-def _identified(app: Any, caller: Caller) -> Any:
-    """Wrap `app` so that every request of one connection carries who is at its other end."""
+def _identified(app: Any, caller: Caller, line: Line) -> Any:
+    """Wrap `app` so that every request of one connection carries who is at its other end, and the line."""
 
     async def call(scope: Any, receive: Any, send: Any) -> None:
-        scope.setdefault("extensions", {})["tls"] = {"caller": caller}
+        scope.setdefault("extensions", {})["tls"] = {"caller": caller, "line": line}
         await app(scope, receive, send)
 
     return call

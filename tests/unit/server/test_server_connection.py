@@ -80,6 +80,11 @@ class FakeTransport:
     def is_closing(self) -> bool:
         return self.is_closed
 
+    def pause_reading(self) -> None:
+        """Nothing is read here by itself."""
+
+    resume_reading = pause_reading
+
 
 async def application(_scope: Any, _receive: Any, _send: Any) -> None:
     """Never called: requests are dropped by the fake loop."""
@@ -192,3 +197,57 @@ def test_an_idle_connection_is_cut_when_the_server_ends_and_the_peer_is_silent()
     connection.shutdown()
     assert transport.is_closed
     assert len(loop.pending(tls.FAREWELL_SECONDS)) == 1
+
+
+class Waiting:
+    """Somebody who waits on a line, and how often it was interrupted."""
+
+    def __init__(self, connection: tls.Connection) -> None:
+        self.interruptions = 0
+        self._wait = connection.line.waiting(self._interrupt)
+        self._wait.__enter__()
+
+    def _interrupt(self) -> None:
+        self.interruptions += 1
+
+
+def test_a_wait_ends_when_the_other_end_goes_away() -> None:
+    connection, _, _ = connect(tls.Connection)
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    waiting = Waiting(connection)
+    connection.connection_lost(None)
+    assert (waiting.interruptions, connection.line.is_lost) == (1, True)
+
+
+def test_a_wait_ends_when_the_server_does_and_the_connection_soon_after() -> None:
+    connection, transport, loop = connect(tls.Connection)
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    waiting = Waiting(connection)
+    connection.shutdown()
+    assert waiting.interruptions == 1
+    assert not connection.line.may_wait
+    assert not transport.is_closed
+    (farewell,) = loop.pending(tls.FAREWELL_SECONDS)
+    farewell.callback()
+    assert transport.is_closed
+
+
+def test_an_answer_on_its_way_is_given_its_time_when_the_server_ends() -> None:
+    connection, _, loop = connect(tls.Connection)
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    connection.shutdown()
+    assert loop.pending(tls.FAREWELL_SECONDS) == []
+
+
+def test_the_next_request_ends_the_wait_of_the_one_before() -> None:
+    connection, _, _ = connect(tls.Connection)
+    request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+    connection.data_received(request)
+    waiting = Waiting(connection)
+    assert connection.line.may_wait
+    connection.data_received(request)
+    assert waiting.interruptions == 1
+    assert not connection.line.may_wait
+    connection.pipeline.clear()
+    connection.on_response_complete()
+    assert connection.line.may_wait

@@ -1,10 +1,10 @@
-"""Request headers as decisions (RFC 9110; spec: DS-4, DS-6)."""
+"""Request headers as decisions (RFC 9110, RFC 7240; spec: DS-4, DS-6)."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.server.negotiation import accepts, matches_etag
+from edgewright.server.negotiation import accepts, matches_etag, preferred_wait
 
 TYPE = "application/vnd.margo.manifest.v1+json"
 
@@ -55,7 +55,33 @@ def test_if_none_match(header: str | None, expected: bool) -> None:
     assert matches_etag(header, "sha256:aa") is expected
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 0),
+        ("", 0),
+        ("wait=50", 50),
+        ("WAIT=50", 50),
+        (' wait = "50" ', 50),
+        ("respond-async, wait=100", 100),
+        ("wait=10; x=y", 10),
+        ("wait=5, wait=50", 5),
+        ("wait", 0),
+        ("wait=", 0),
+        ("wait=-1", 0),
+        ("wait=1.5", 0),
+        ("wait=99999999999999999999", 0),
+        ("wait=\u0661", 0),
+        ("waiting=5", 0),
+        ("return=minimal", 0),
+    ],
+)
+def test_preferred_wait(header: str | None, seconds: int) -> None:
+    assert preferred_wait(header) == seconds
+
+
 @given(st.text())
 def test_no_header_breaks_the_decisions(header: str) -> None:
     assert accepts(header, TYPE) in {True, False}
     assert matches_etag(header, "sha256:aa") in {True, False}
+    assert preferred_wait(header) >= 0

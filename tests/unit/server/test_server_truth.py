@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewright.protocol.consent import Reason
 from edgewright.protocol.status import State
 from edgewright.server.domain.truth import Truth, truth
 
@@ -44,6 +45,35 @@ def test_truth_of_what_is_wanted(reported: tuple[State, int] | None, expected: T
 )
 def test_truth_of_what_is_deleted(reported: tuple[State, int] | None, expected: Truth) -> None:
     assert truth(7, reported, is_deleted=True) == expected
+
+
+@pytest.mark.requirement("ST-25", "OFF-4", "S-25")
+@pytest.mark.parametrize(
+    ("reported", "is_deleted", "is_held"),
+    [
+        pytest.param(None, False, True, id="never reported"),
+        pytest.param((State.PENDING, 7), False, True, id="pending on the present revision"),
+        pytest.param((State.INSTALLED, 6), False, True, id="an older revision runs on"),
+        pytest.param((State.FAILED, 6), False, True, id="an older revision failed"),
+        pytest.param((State.INSTALLING, 6), False, True, id="an older revision is being installed"),
+        pytest.param((State.INSTALLING, 7), False, False, id="it has begun"),
+        pytest.param((State.INSTALLED, 7), False, False, id="it is done"),
+        pytest.param((State.FAILED, 7), False, False, id="it has failed"),
+        pytest.param((State.INSTALLED, 6), True, True, id="it runs on although it is not wanted"),
+        pytest.param(None, True, True, id="deleted, never reported"),
+        pytest.param((State.REMOVING, 7), True, False, id="its removal has begun"),
+        pytest.param((State.REMOVED, 6), True, False, id="it is gone"),
+        pytest.param((State.FAILED, 7), True, False, id="its removal has failed"),
+    ],
+)
+def test_a_site_holds_back_what_has_not_begun(
+    reported: tuple[State, int] | None, is_deleted: bool, is_held: bool
+) -> None:
+    plain = truth(7, reported, is_deleted=is_deleted)
+    for reason in Reason:
+        word = Truth.WAITING_FOR_APPROVAL if reason is Reason.APPROVAL else Truth.HELD
+        found = truth(7, reported, is_deleted=is_deleted, held=reason)
+        assert found == (word if is_held else plain)
 
 
 @given(changed=versions, adopted=versions, state=st.sampled_from(State))

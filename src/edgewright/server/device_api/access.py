@@ -4,7 +4,7 @@ The gate stands before everything else, so that a client that is not accepted le
 paths there are. What writes asks once more inside its transaction, as its body may have taken a while.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 from litestar.types import ASGIApp
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,10 +14,11 @@ from edgewright.server.context import ServerContext, ServerRequest
 from edgewright.server.problems import ProblemError, answer_to
 from edgewright.server.standings import Standing
 from edgewright.server.store import clients
-from edgewright.server.store.clients import ClientState
+from edgewright.server.store.clients import Client, ClientState
 from edgewright.server.tls import Caller, caller_of
 
-_STANDING = "edgewright.standing"
+STANDING = "edgewright.standing"
+Known = TypeVar("Known", Standing, Client)
 
 
 class Gate:
@@ -28,20 +29,29 @@ class Gate:
         self._context = context
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        caller = caller_of(scope)
-        try:
-            standing = await self._context.standings.of(caller.client_id)
-            scope["state"][_STANDING] = check_admission(caller, standing)
-        except Exception as error:
-            await answer_to(error, method=scope["method"], path=scope["path"]).send(send)
-            return
-        self._context.heard_of(caller.client_id)
-        await self._app(scope, receive, send)
+        standing = await admit(self._context, scope, send)
+        if standing is not None:
+            self._context.heard_of(caller_of(scope).client_id)
+            scope["state"][STANDING] = standing
+            await self._app(scope, receive, send)
+
+
+async def admit(context: ServerContext, scope: Any, send: Any) -> Standing | None:
+    """Return the standing of who asks; if it may not, answer and return None.
+
+    Gives way to others only while it reads; what it returns is the latest when it returns.
+    """
+    caller = caller_of(scope)
+    try:
+        return check_admission(caller, await context.standings.of(caller.client_id))
+    except Exception as error:
+        await answer_to(error, method=scope["method"], path=scope["path"]).send(send)
+        return None
 
 
 def standing_of(request: ServerRequest) -> Standing:
     """Return the standing with which this request was let in."""
-    standing: Standing = request.scope["state"][_STANDING]
+    standing: Standing = request.scope["state"][STANDING]
     return standing
 
 
@@ -49,22 +59,22 @@ async def still_admitted(request: ServerRequest, connection: AsyncConnection) ->
     """Return the client id of the caller, if it is accepted in this transaction as well."""
     caller = caller_of(request.scope)
     client = await clients.get(connection, caller.client_id)
-    check_admission(caller, None if client is None else Standing(client.state, client.key_digest, etag=""))
+    check_admission(caller, client)
     return caller.client_id
 
 
-def check_admission(caller: Caller, standing: Standing | None) -> Standing:
-    """Return `standing` if it is of an accepted client that comes with the key it was accepted with, if any.
+def check_admission(caller: Caller, known: Known | None) -> Known:
+    """Return `known` if it is an accepted client that comes with the key it was accepted with, if any.
 
     Raises a `403` that says which of these it is not (spec: API-10, API-11, ID-23).
     """
-    if standing is None:
+    if known is None:
         raise _refusal(f"client '{caller.client_id}' is not accepted by this fleet manager")
-    if standing.state != ClientState.ACCEPTED:
+    if known.state != ClientState.ACCEPTED:
         raise _refusal(f"client '{caller.client_id}' was retired here", title="Client Relationship Retired")
-    if standing.key_digest not in {None, caller.key_digest}:
+    if known.key_digest not in {None, caller.key_digest}:
         raise _refusal(f"client '{caller.client_id}' has enrolled anew with another key")
-    return standing
+    return known
 
 
 def _refusal(detail: str, *, title: str | None = None) -> ProblemError:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from edgewright.protocol.consent import Kind, Reason, Verdict
+from edgewright.server.domain.contact import Contact, Why
 from edgewright.server.domain.truth import Truth
 
 Scalar = str | int | float | bool
@@ -87,12 +89,30 @@ class Desired(Shown, frozen=True, kw_only=True):
     parameters: dict[str, ParameterValue]
 
 
+class HoldEntry(Shown, frozen=True, kw_only=True):
+    """What a site holds back, and why; `approval` is the number of the approval that was asked for.
+
+    `since` and `until` are null where the device has not told.
+    """
+
+    deployment_id: str
+    name: str
+    kind: Kind
+    digest: str
+    reason: Reason
+    message: str
+    since: datetime | None
+    until: datetime | None
+    approval: int | None
+
+
 class DeploymentEntry(Shown, frozen=True, kw_only=True):
     """One deployment: what is wanted (`desired`), what the device last said (`current`), and one word for
     both.
 
     `device` is the client id. `parameters` are the values the operator chose; `desired.parameters` has the
-    package's defaults as well. `manifest_version` is that of the manifest which last changed it.
+    package's defaults as well. `manifest_version` is that of the manifest which last changed it. `hold` is
+    there while the state is `waiting-for-approval` or `held`.
     """
 
     id: str
@@ -111,6 +131,7 @@ class DeploymentEntry(Shown, frozen=True, kw_only=True):
     deleted: datetime | None
     desired: Desired | None
     current: StatusEntry | None
+    hold: HoldEntry | None
 
 
 class NewDeployment(Given, frozen=True, kw_only=True):
@@ -141,8 +162,92 @@ class CapabilityEntry(Shown, frozen=True, kw_only=True):
     updated: datetime
 
 
+class ContactEntry(Shown, frozen=True, kw_only=True):
+    """Whether a device is in contact, by the policy its site has announced.
+
+    `since` is when a silent one was overdue; `until` when planned silence ends (null: nobody knows), or by
+    when an expected one should have spoken; `why` is what keeps it silent as planned.
+    """
+
+    state: Contact
+    since: datetime | None
+    until: datetime | None
+    why: Why | None
+
+
+class PauseEntry(Shown, frozen=True, kw_only=True):
+    """Somebody on site paused all changes."""
+
+    by: str
+    reason: str
+    since: datetime
+    until: datetime | None
+
+
+class ApprovalEntry(Shown, frozen=True, kw_only=True):
+    """An approval the site was asked for, and what became of it; `summary` is what would change."""
+
+    number: int
+    deployment_id: str
+    name: str
+    kind: Kind
+    digest: str
+    verdict: Verdict
+    by: str
+    via: str
+    reason: str
+    asked: datetime
+    decided: datetime | None
+    until: datetime | None
+    expires: datetime | None
+    summary: dict[str, Any]
+
+
+class SiteActionEntry(Shown, frozen=True, kw_only=True):
+    """One thing a person did on site."""
+
+    number: int
+    at: datetime
+    who: str
+    via: str
+    what: str
+    reason: str
+
+
+class SiteEntry(Shown, frozen=True, kw_only=True):
+    """What a site reported last: its policy and who said which line of it, and what it holds back.
+
+    `origins` map dotted paths into `policy` to `local`, `suggested` or `default`.
+    """
+
+    device_id: str
+    received: datetime
+    policy: dict[str, Any]
+    origins: dict[str, str]
+    policy_problem: str | None
+    clock_trusted: bool
+    clock_reason: str
+    paused: PauseEntry | None
+    holds: list[HoldEntry]
+    approvals: list[ApprovalEntry]
+    audit: list[SiteActionEntry]
+
+
+class SuggestedPolicyEntry(Shown, frozen=True, kw_only=True):
+    """A policy this server suggests; `device` is null for the one of all devices without one of their own."""
+
+    device: str | None
+    text: str
+    tag: str
+    suggested: datetime
+    by: str
+
+
 class DeviceEntry(Shown, frozen=True, kw_only=True):
-    """One client: `accepted` or `retired`; `deployments` counts its deployments by state."""
+    """One client: `accepted` or `retired`; `deployments` counts its deployments by state.
+
+    `contact` is null for a retired one.
+    """
 
     client_id: str
     state: str
@@ -151,13 +256,14 @@ class DeviceEntry(Shown, frozen=True, kw_only=True):
     retired: datetime | None
     svid_expires: datetime | None
     last_contact: datetime | None
+    contact: ContactEntry | None
     manifest_version: int
     device_ids: list[str]
     deployments: dict[str, int]
 
 
 class DeviceDetail(Shown, frozen=True, kw_only=True):
-    """One client with all that is known of it."""
+    """One client with all that is known of it; `site` is null for one that reports nothing of its site."""
 
     client_id: str
     state: str
@@ -166,9 +272,12 @@ class DeviceDetail(Shown, frozen=True, kw_only=True):
     retired: datetime | None
     svid_expires: datetime | None
     last_contact: datetime | None
+    contact: ContactEntry | None
     manifest_version: int
     devices: list[CapabilityEntry]
     deployments: list[DeploymentEntry]
+    suggested_policy: SuggestedPolicyEntry | None
+    site: SiteEntry | None
 
 
 class PackageEntry(Shown, frozen=True, kw_only=True):

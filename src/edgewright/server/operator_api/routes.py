@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from edgewright.server.operator_api import deployments, devices, enrollments, packages
+from edgewright.server.operator_api import deployments, devices, enrollments, packages, policies
 from edgewright.server.operator_api.access import require_operator
 
 PREFIX = "/operator/v1"
@@ -19,6 +19,13 @@ def operator_router() -> Router:
             devices.show_device,
             devices.accept_device,
             devices.retire_device,
+            devices.list_site_actions,
+            policies.show_policy,
+            policies.suggest_policy,
+            policies.withdraw_policy,
+            policies.show_device_policy,
+            policies.suggest_device_policy,
+            policies.withdraw_device_policy,
             packages.list_packages,
             packages.show_package,
             packages.upload_package,

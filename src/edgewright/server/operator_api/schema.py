@@ -17,9 +17,13 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import HTTPRoute
 
 from edgewright import __version__
-from edgewright.protocol.media_types import JSON, PROBLEM
+from edgewright.protocol.media_types import JSON, PROBLEM, YAML
 
 GZIP = "application/gzip"
+_FILES = {
+    GZIP: {"type": "string", "format": "binary"},
+    YAML: {"type": "string", "description": "a policy.yaml"},
+}
 
 _REFERENCE = "#/components/schemas/{name}"
 _PROBLEM = {
@@ -53,7 +57,7 @@ class CompletedSchema(JsonRenderPlugin):
         """Return the description as JSON."""
         handlers = dict(_handlers(request))
         bodies = [handler.opt["body"] for handler in handlers.values() if "body" in handler.opt]
-        documents = [body for body in bodies if body != GZIP]
+        documents = [body for body in bodies if body not in _FILES]
         references, schemas = msgspec.json.schema_components(documents, ref_template=_REFERENCE)
         by_document = dict(zip(documents, references, strict=True))
         components = openapi_schema["components"]
@@ -107,10 +111,7 @@ def _complete(
     completed = {**operation, "responses": responses}
     body = handler.opt.get("body")
     if body is not None:
-        content = (
-            {GZIP: {"schema": {"type": "string", "format": "binary"}}}
-            if body == GZIP
-            else {JSON: {"schema": by_document[body]}}
-        )
+        media_type, schema = (body, _FILES[body]) if body in _FILES else (JSON, by_document[body])
+        content = {media_type: {"schema": schema}}
         completed["requestBody"] = {"required": True, "content": content}
     return completed

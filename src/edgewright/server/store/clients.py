@@ -93,6 +93,8 @@ async def retire(connection: AsyncConnection, client_id: str, *, now: datetime) 
 
 async def save_contacts(connection: AsyncConnection, contacts: Mapping[str, datetime]) -> None:
     """Write down when each client (by id) was last heard of."""
+    if not contacts:
+        return
     await connection.execute(
         clients.update()
         .where(clients.c.client_id == bindparam("client"))

@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 BUSY_SECONDS = 10
 # How long a request waits for one of the few connections: a whole fleet may come back at once.
 QUEUE_SECONDS = 60
+# Stands for all clients where one would be named; no client can have this id.
+EVERYBODY = "*"
 _TOUCHED = "edgewright.touched"
 
 Touched = Callable[[Collection[str]], None]
@@ -63,7 +65,7 @@ class Database:
 
 
 def touch(connection: AsyncConnection, client_id: str) -> None:
-    """Note that this transaction changes what a client is served, or whether it is."""
+    """Note that this transaction changes what a client, or EVERYBODY, is served, or whether it is."""
     touched: set[str] = connection.info[_TOUCHED]
     touched.add(client_id)
 

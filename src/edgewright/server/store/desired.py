@@ -5,13 +5,13 @@ API-7).
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.store.clients import ClientState
-from edgewright.server.store.database import touch
+from edgewright.server.store.database import EVERYBODY, touch
 from edgewright.server.store.rows import all_of, one_of
-from edgewright.server.store.tables import bundles, clients, deployments, documents, manifests
+from edgewright.server.store.tables import bundles, clients, deployments, documents, manifests, suggestions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +39,26 @@ async def served(connection: AsyncConnection, client_id: str) -> Served | None:
 
 async def standings(
     connection: AsyncConnection, client_id: str | None = None
-) -> list[tuple[str, ClientState, str | None, str]]:
-    """Return client id, state, key digest and the manifest's ETag of every client, or of one."""
-    query = select(clients.c.client_id, clients.c.state, clients.c.key_digest, manifests.c.etag).join(
-        manifests, manifests.c.client_id == clients.c.client_id
+) -> list[tuple[str, ClientState, str | None, str, str | None]]:
+    """Return id, state, key digest, ETag of the manifest and tag of the suggested policy of every client.
+
+    With `client_id` of that one alone.
+    """
+    everybody = select(suggestions.c.tag).where(suggestions.c.client_id == EVERYBODY).scalar_subquery()
+    query = (
+        select(
+            clients.c.client_id,
+            clients.c.state,
+            clients.c.key_digest,
+            manifests.c.etag,
+            func.coalesce(suggestions.c.tag, everybody),
+        )
+        .join(manifests, manifests.c.client_id == clients.c.client_id)
+        .outerjoin(suggestions, suggestions.c.client_id == clients.c.client_id)
     )
     if client_id is not None:
         query = query.where(clients.c.client_id == client_id)
-    return [(row[0], ClientState(row[1]), row[2], row[3]) for row in await connection.execute(query)]
+    return [(row[0], ClientState(row[1]), *row[2:]) for row in await connection.execute(query)]
 
 
 async def version(connection: AsyncConnection, client_id: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 
@@ -200,6 +202,56 @@ statuses = Table(
     Column("adopted_version", Unsigned64, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("ix_statuses_deployment_id_id", "deployment_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+# What a client's site reported last: its bytes, and beside them what lists need of it. `policy` is the one
+# in force as JSON, `holds` what may not start yet.
+sites = Table(
+    "sites",
+    metadata,
+    Column("client_id", String, ForeignKey("clients.client_id"), primary_key=True),
+    Column("received", Instant, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("policy", String, nullable=False),
+    Column("is_clock_trusted", Boolean, nullable=False),
+    Column("holds", String, nullable=False),
+)
+
+# What people did on site, gathered from the reports, each of which has the newest entries only.
+site_audit = Table(
+    "site_audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("client_id", String, ForeignKey("clients.client_id"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("who", String, nullable=False),
+    Column("via", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("reason", String, nullable=False),
+    UniqueConstraint("client_id", "number", "at", name="uq_site_audit_entry"),
+    sqlite_autoincrement=True,
+)
+
+# Policies suggested to one client, or to all who have none of their own (`database.EVERYBODY`).
+suggestions = Table(
+    "suggestions",
+    metadata,
+    Column("client_id", String, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("tag", String(12), nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("actor", String, nullable=False),
+)
+
+# When this server ran: in between nobody listened. `alive` is when it last wrote that it did.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("started", Instant, nullable=False),
+    Column("alive", Instant, nullable=False),
     sqlite_autoincrement=True,
 )
 

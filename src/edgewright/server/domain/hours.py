@@ -1,0 +1,62 @@
+"""When a policy lets a device poll, worked out in blocks of days that are kept: a fleet has few policies."""
+
+from itertools import chain
+from math import ceil, floor
+from typing import Final
+
+from edgewright.protocol.calendar import DAY, Interval, merged
+from edgewright.protocol.policy import Policy, next_poll, polling
+
+BLOCK: Final = 8 * DAY
+_MOST_BLOCKS: Final = 128
+
+
+class Hours:
+    """The hours of one policy; all times are unix seconds."""
+
+    __slots__ = ("_beyond", "_blocks", "policy")
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._blocks: dict[int, tuple[Interval, ...]] = {}
+        self._beyond: dict[int, float | None] = {}
+
+    @property
+    def are_always(self) -> bool:
+        """Whether the device may poll at any time."""
+        return not (self.policy.polling.periods or self.policy.downtime)
+
+    def between(self, start: float, end: float) -> tuple[Interval, ...]:
+        """Return the hours from `start` to `end`: in order, none touching another."""
+        if self.are_always:
+            return ((start, end),) if start < end else ()
+        blocks = (self._block(number) for number in range(floor(start / BLOCK), ceil(end / BLOCK)))
+        found = merged(chain.from_iterable(blocks))
+        clipped = ((max(first, start), min(last, end)) for first, last in found)
+        return tuple((first, last) for first, last in clipped if first < last)
+
+    def opens(self, now: float) -> float | None:
+        """Return the first moment from `now` on within them, `now` itself if it is; None if none is known."""
+        if self.are_always:
+            return now
+        number = floor(now / BLOCK)
+        for first, last in self._block(number):
+            if now < last:
+                return max(first, now)
+        if number not in self._beyond:
+            self._make_room()
+            self._beyond[number] = next_poll(self.policy, (number + 1) * BLOCK)
+        return self._beyond[number]
+
+    def _block(self, number: int) -> tuple[Interval, ...]:
+        found = self._blocks.get(number)
+        if found is None:
+            self._make_room()
+            found = self._blocks[number] = polling(self.policy, number * BLOCK, (number + 1) * BLOCK)
+        return found
+
+    def _make_room(self) -> None:
+        """Forget everything when there is too much of it: what is still needed comes back."""
+        if len(self._blocks) + len(self._beyond) >= _MOST_BLOCKS:
+            self._blocks.clear()
+            self._beyond.clear()
