@@ -21,22 +21,32 @@ OURS = {
     "edgewright.agent",
     "edgewright.agent.answers",
     "edgewright.agent.backoff",
+    "edgewright.agent.channel",
+    "edgewright.agent.child",
+    "edgewright.agent.clock",
     "edgewright.agent.contact",
+    "edgewright.agent.doors",
     "edgewright.agent.durable",
     "edgewright.agent.engine_events",
     "edgewright.agent.failpoints",
+    "edgewright.agent.hours",
     "edgewright.agent.link",
     "edgewright.agent.locks",
     "edgewright.agent.log",
+    "edgewright.agent.manners",
     "edgewright.agent.mirror",
+    "edgewright.agent.notices",
     "edgewright.agent.outbox",
     "edgewright.agent.paths",
+    "edgewright.agent.repeats",
+    "edgewright.agent.rounds",
     "edgewright.agent.session",
     "edgewright.agent.sinks",
     "edgewright.agent.sinks.api",
     "edgewright.agent.sources",
     "edgewright.agent.sources.api",
     "edgewright.agent.store",
+    "edgewright.agent.timetable",
     "edgewright.agent.watch",
     "edgewright.net",
     "edgewright.net.http",
@@ -54,6 +64,7 @@ LIBRARY = {
     "array",
     "base64",
     "binascii",
+    "bisect",
     "collections",
     "contextlib",
     "copyreg",
@@ -76,6 +87,7 @@ LIBRARY = {
     "socket",
     "sqlite3",
     "ssl",
+    "stat",
     "struct",
     "types",
     "warnings",
@@ -128,7 +140,7 @@ from edgewright.agent.store import Store
 import edgewright.agent.watch
 paths = Paths({str(agent.state)!r})
 store = Store(paths.database)
-link = Link(Session(paths), store)
+link = Link(Session.polite(paths, store), store)
 link.greet()
 link.outbox.queue("capabilities", "PUT", "/api/v1/capabilities/edge-01", b"{{}}")
 before = set(sys.modules)
@@ -148,12 +160,12 @@ def test_the_command_run_imports_nothing_it_leaves_behind_and_becomes_the_watch(
 @pytest.mark.requirement("S-6", "S-2", "DS-1")
 def test_the_real_command_runs_the_real_round_and_ends_with_sigterm(agent, server, tmp_path):
     config = tmp_path / "agent.yaml"
-    config.write_text(f"poll: {{rate: 200ms}}\nengine: {{socket: {tmp_path}/nothing.sock}}\n")
+    config.write_text(f"engine: {{socket: {tmp_path}/nothing.sock}}\n")
     server.deploy(deployment_yaml(ONE))
     command = [Path(sys.executable).with_name("edgewright"), "agent", "run"]
     with agent.log.open("ab") as log:
         process = subprocess.Popen(
-            [*command, "--state", str(agent.state), "--config", str(config)], stderr=log
+            [*command, "--state", str(agent.state), "--config", str(config), "--poll", "200ms"], stderr=log
         )
     try:
         server.wait_for(
@@ -204,7 +216,7 @@ def test_an_agent_that_is_not_enrolled_says_what_to_do(tmp_path, authority):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        pytest.param("poll: {rate: often}", "$.poll.rate", id="no duration"),
+        pytest.param("poll: {rate: 60s}", "policy.yaml", id="what belongs into the policy"),
         pytest.param("polls: {}", "polls", id="unknown member"),
         pytest.param("capabilities: {memory: 5 apples}", "$.capabilities.memory", id="no quantity"),
         pytest.param("a: [", "line 2", id="no YAML"),

@@ -174,8 +174,10 @@ def test_removing_what_never_was_is_fine(case: Case):
 def test_what_was_fetched_is_ready_and_stays_so(case: Case):
     component = case.wanted("good", "1.0.0")
     assert not case.runtime.is_ready(component)
+    assert list(case.runtime.images(component)) == []
     case.runtime.fetch(component)
     assert case.runtime.is_ready(component)
+    assert [image for image in case.runtime.images(component) if image]
     case.runtime.release([component])
     assert case.runtime.is_ready(component)
     assert case.runtime.check([component]) == []

@@ -75,6 +75,9 @@ class DirectoryRuntime:
             raise FetchError("connection refused", component=component.name)
         _write(self._fetched(component), "{}")
 
+    def images(self, component: Component) -> Sequence[str]:
+        return [component.name] if self._fetched(component).exists() else []
+
     def apply(self, component: Component) -> None:
         trouble = self._called("apply", component.deployment_id, component.name)
         if not self._fetched(component).exists():
@@ -204,19 +207,19 @@ class AgentRig:
     # --- the processes ------------------------------------------------------------------------------
 
     @contextmanager
-    def running(self, *, poll: float = POLL_SECONDS) -> Iterator[None]:
+    def running(self, *words: str, poll: float = POLL_SECONDS) -> Iterator[None]:
         """Let the watch run with rounds over the directory; it has to end well."""
-        self.start(poll=poll)
+        self.start(*words, poll=poll)
         try:
             yield
         finally:
             self.stop()
 
-    def start(self, *, poll: float = POLL_SECONDS) -> None:
-        """Start the watch."""
+    def start(self, *words: str, poll: float = POLL_SECONDS) -> None:
+        """Start the watch; `words` are options of it."""
         command = [sys.executable, "-I", __file__, "watch", str(self.device), "--state", str(self.state)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*command, "--poll", str(poll)], stderr=log)
+            self.process = subprocess.Popen([*command, "--poll", str(poll), *words], stderr=log)
 
     def stop(self) -> None:
         """Ask the watch to end, as a service manager does."""

@@ -25,6 +25,7 @@ from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
 from edgewright.agent.store import Manifest, Store, _Transaction
 from edgewright.net.http import HttpError, Response
+from edgewright.protocol.media_types import SITE_PATH
 from support.fake_runtime import FakeRuntime
 from support.foreign_server import digest_of, pack
 
@@ -76,6 +77,7 @@ class Bench:
         self.version = 0
         self.told = 0
         self.now = 1_700_000_000.0
+        self.policy: str | None = None
 
     def receive(self, *documents: bytes, version: int | None = None) -> int:
         """Let the watch receive a manifest of `documents`, which the server then serves."""
@@ -102,8 +104,13 @@ class Bench:
         store.close()
         return self.version
 
-    def round(self, *, retry_failed: bool = False, settings: Settings | None = None) -> float | None:
-        """Do one round as a process of its own would: everything opened anew."""
+    def round(
+        self, *, retry_failed: bool = False, settings: Settings | None = None, policy: str | None = None
+    ) -> float | None:
+        """Do one round as a process of its own would: everything opened anew.
+
+        `policy` is the text of the site's file, if not that of the bench.
+        """
         store = Store(self.paths.database)
         try:
             device = Device(
@@ -114,10 +121,20 @@ class Bench:
                 runtimes={"compose": self.runtime},
                 notify=self._notify,
                 clock=lambda: self.now,
+                monotonic=lambda: self.now,
+                policy=self.policy_file(self.policy if policy is None else policy),
             )
             return reconcile(device, retry_failed=retry_failed)
         finally:
             store.close()
+
+    def policy_file(self, text: str | None) -> str | None:
+        """Write the site's policy, and return where; without a text there is none."""
+        if text is None:
+            return None
+        file = Path(self.paths.root, "policy.yaml")
+        file.write_text(text)
+        return str(file)
 
     def ledger(self, store: Store) -> Ledger:
         """The ledger in an open store, as a command of a person sees it."""
@@ -128,7 +145,15 @@ class Bench:
 
     @property
     def reports(self) -> list[tuple[str, Any]]:
-        """What waits in the outbox, in order, as (path, JSON)."""
+        """What waits in the outbox for any fleet manager, in order, as (path, JSON)."""
+        return [each for each in self._waiting() if each[0] != SITE_PATH]
+
+    @property
+    def site_report(self) -> Any:
+        """What waits in the outbox about the site."""
+        return dict(self._waiting())[SITE_PATH]
+
+    def _waiting(self) -> list[tuple[str, Any]]:
         store = Store(self.paths.database)
         rows = store.connection.execute("SELECT path, body FROM outbox ORDER BY number").fetchall()
         store.close()

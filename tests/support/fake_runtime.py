@@ -71,6 +71,10 @@ class FakeRuntime:
         self._need_engine()
         return _entry(component) in self.fetched and _entry(component) not in self.damaged
 
+    def images(self, component: Component) -> Sequence[str]:
+        known = _entry(component) in self.fetched
+        return [f"registry.example/{component.name}:{component.version}"] if known else []
+
     def apply(self, component: Component) -> None:
         self._called("apply", component.deployment_id, component.name)
         if _entry(component) not in self.fetched:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import socket
 import ssl
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
@@ -24,6 +25,8 @@ from support.certificates import Issued, key_pem
 
 MANIFEST = "application/vnd.margo.manifest.v1+json"
 BUNDLE = "application/vnd.margo.bundle.v1+tar+gzip"
+# What is answered at once is by then, in seconds; what is held would be for longer.
+SOON = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,15 @@ class ForeignClient:
             headers={"Content-Type": "application/json"},
         )
 
+    def report_site(self, document: Any) -> Reply:
+        """PUT a site report, which is Edgewright's own; `document` is a value to send as JSON."""
+        return self.request(
+            "PUT",
+            "/edgewright/v1/site",
+            body=json.dumps(document).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+
     def report_status(self, deployment_id: str, state: str, version: int, **more: Any) -> Reply:
         """POST a status with one component called `app`; `more` replaces members of the document."""
         document = {
@@ -150,6 +162,60 @@ class ForeignClient:
             body=json.dumps({**document, **more}).encode(),
             headers={"Content-Type": "application/json"},
         )
+
+
+class HeldPoll:
+    """One poll on a connection of its own, sent and not yet answered.
+
+    It has arrived before anything that is sent after it: nothing on this connection delays it.
+    """
+
+    def __init__(self, client: ForeignClient, *, wait: int = 60, more: bytes = b"") -> None:
+        self._connection = client.connect()
+        self._connection.settimeout(SOON)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.ask(method="HEAD")
+        self.etag = self.answer()[1]["etag"]
+        self.ask(f"if-none-match: {self.etag}\r\nprefer: wait={wait}\r\n", more=more)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def answer(self) -> tuple[int, dict[str, str]]:
+        """Wait for the answer; return its status and headers."""
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            piece = self._connection.recv(65536)
+            assert piece, "closed without an answer"
+            answer += piece
+        first, *lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        headers = (line.partition(": ") for line in lines)
+        return int(first.split()[1]), {name.lower(): value for name, _, value in headers}
+
+    def ask(self, headers: str = "", *, method: str = "GET", more: bytes = b"") -> None:
+        """Send a request for the manifest, and `more` behind it."""
+        head = f"{method} /api/v1/deployments HTTP/1.1\r\nhost: x\r\naccept: {MANIFEST}\r\n{headers}\r\n"
+        self._connection.sendall(head.encode() + more)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing has been answered so far."""
+        self._connection.settimeout(0.0)
+        try:
+            self._connection.recv(1)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return True
+        finally:
+            self._connection.settimeout(SOON)
+        return False
+
+    def reset(self) -> None:
+        """Be gone as after a power cut that the network tells of."""
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._connection.close()
 
 
 def capabilities(device_id: str, **properties: Any) -> dict[str, Any]:

@@ -109,7 +109,10 @@ def deployment_yaml(
 
 
 class ForeignServer:
-    """The server; `url` is the device API's base. All members may be changed while it serves."""
+    """The server; `url` is the device API's base. All members may be changed while it serves.
+
+    `holds`: it holds polls back as `Prefer: wait` asks for (RFC 7240). `tickets`: how many of TLS it sends.
+    """
 
     def __init__(self, authority: Authority, *, identity: Issued | None = None, wfm: str = "main") -> None:
         self.authority = authority
@@ -120,6 +123,8 @@ class ForeignServer:
         self.bundles: dict[str, bytes] = {}
         self.manifest = b""
         self.scripts: list[Script] = []
+        self.holds = False
+        self.tickets = 2
         self._changed = threading.Condition()
         self._requests: list[Request] = []
         self._connections = 0
@@ -141,11 +146,14 @@ class ForeignServer:
 
     def stop(self) -> None:
         """Stop listening and cut every connection."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.cut()
-            self._server.server_close()
-            self._server = None
+        server = self._server
+        if server is not None:
+            server.shutdown()
+            server.cut()
+            with self._changed:  # nobody is left to whom something that is held back could be told
+                self._server = None
+                self._changed.notify_all()
+            server.server_close()
 
     @property
     def port(self) -> int:
@@ -194,9 +202,11 @@ class ForeignServer:
             digest = digest_of(packed)
             self.bundles[f"/api/v1/bundles/{digest}"] = packed
             bundle = {"mediaType": BUNDLE, "digest": digest, "url": f"/api/v1/bundles/{digest}"}
-        self.manifest = json.dumps(
-            {"manifestVersion": self.version, "bundle": bundle, "deployments": listed}
-        ).encode()
+        with self._changed:
+            self.manifest = json.dumps(
+                {"manifestVersion": self.version, "bundle": bundle, "deployments": listed}
+            ).encode()
+            self._changed.notify_all()
         return self.version
 
     def script(self, script: Script) -> None:
@@ -265,10 +275,9 @@ class ForeignServer:
     def _answer(self, request: Request) -> Answer:
         with self._changed:
             answer = next((each for script in self.scripts if (each := script(request)) is not None), None)
-            answer = answer or self._usual(request)
             self._requests.append(request)
             self._changed.notify_all()
-        return answer
+            return answer or self._usual(request)
 
     def _usual(self, request: Request) -> Answer:
         path = request.path
@@ -285,12 +294,24 @@ class ForeignServer:
         return Answer.problem(404, title="Not Found", retryable=False)
 
     def _manifest(self, request: Request) -> Answer:
-        etag = f'"{digest_of(self.manifest)}"'
-        if request.headers.get("if-none-match") == etag:
-            return Answer(304, headers={"ETag": etag})
-        return Answer(
-            200, self.manifest, {"Content-Type": MANIFEST, "ETag": etag, "Cache-Control": "private"}
-        )
+        """Answer a poll; to be called with the lock, which is let go while the answer is held back."""
+        known, preferred = request.headers.get("if-none-match"), request.headers.get("prefer", "")
+        headers = {}
+        if self.holds and preferred.startswith("wait="):
+            headers["Preference-Applied"] = preferred
+            ours = self._server
+            self._changed.wait_for(
+                lambda: known != self._etag or self._server is not ours,
+                float(preferred.removeprefix("wait=")),
+            )
+        headers["ETag"] = self._etag
+        if known == self._etag:
+            return Answer(304, headers=headers)
+        return Answer(200, self.manifest, {"Content-Type": MANIFEST, "Cache-Control": "private", **headers})
+
+    @property
+    def _etag(self) -> str:
+        return f'"{digest_of(self.manifest)}"'
 
     def _immutable(self, data: bytes, media_type: str) -> Answer:
         return Answer(200, data, {"Content-Type": media_type, "ETag": f'"{digest_of(data)}"'})
@@ -350,6 +371,7 @@ def _server_context(owner: ForeignServer) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
+    context.num_tickets = owner.tickets
     context.load_verify_locations(cadata=owner.authority.pem.decode())
     _load_identity(context, owner.identity)
     return context

@@ -98,6 +98,9 @@ class FileRuntime:
         except FileNotFoundError:
             return False
 
+    def images(self, component: Component) -> Sequence[str]:
+        return [component.name] if self.is_ready(component) else []
+
     def apply(self, component: Component) -> None:
         self._need_engine(component)
         if not self.is_ready(component):
@@ -238,12 +241,12 @@ class KillRig(AgentRig):
         self._holds = directory / "holds"
         self._holds.mkdir()
 
-    def start(self, *, poll: float = 0.1) -> None:
+    def start(self, *words: str, poll: float = 0.1) -> None:
         """Start the watch; it and its rounds can be held at every point."""
         environment = dict(os.environ)
         environment[VARIABLE] = ",".join(f"{name}=pause:{self._holds / name}" for name in NAMES)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.watch_command(poll), stderr=log, env=environment)
+            self.process = subprocess.Popen([*self.watch_command(poll), *words], stderr=log, env=environment)
 
     def watch_command(self, poll: float) -> list[str]:
         """Return the command of the watch."""

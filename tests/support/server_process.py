@@ -172,6 +172,12 @@ class ServerProcess:
         self._process = None
 
     @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None
+        return int(self._about()["pid"])
+
+    @property
     def operator(self) -> OperatorClient:
         """A client with the token that `init` made."""
         content = json.loads((self.data / "operator.json").read_bytes())

@@ -21,6 +21,11 @@ reported: the report of a deployment is always about the revision that the manif
 reported as the most severe of its components, so that one with a component that cannot be fetched is
 `pending`, and one with a component that did not come up `failed`, whatever the others are.
 
+A revision that the site does not let begin yet is `ready`, or before that while nothing may be fetched for
+it, and is reported `pending` with what is waited for (`hold.approval`, `hold.window`, …). It is asked about
+in the instant before `applying`; from then on nothing holds it any more. A removal that is held is no stage:
+the revision stays what it was.
+
 What this looks like from outside: [updates and roll-back](../concepts/updates-and-rollback.md).
 """
 

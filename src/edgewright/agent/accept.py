@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edgewright.agent import log
 from edgewright.agent.answers import RefusalError
 from edgewright.agent.failpoints import hit
+from edgewright.agent.manners import QuietError
 from edgewright.agent.objects import Objects
 from edgewright.agent.session import Session
 from edgewright.agent.sources import api
@@ -92,6 +93,8 @@ def _take_up(
     try:
         # A bundle that was not what it should be is not asked for twice in a row.
         fetch_documents(session, objects, manifest, may_bundle=received.failures % 2 == 0)
+    except QuietError as error:
+        return error
     except EdgewrightError as error:
         reason = f"manifest version {manifest.manifest_version} cannot be taken up: {error}"
         log.warning(reason)

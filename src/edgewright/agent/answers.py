@@ -14,6 +14,7 @@ NOT_AUTHORIZED = "https://docs.margo.org/specification/problem-types#not-authori
 BLANK = "about:blank"
 
 _RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_FOR_ALL = frozenset({429, 503})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LONGEST_SECONDS = 24 * 3600.0  # a server that asks for more is asked again after a day
 
@@ -35,12 +36,17 @@ class RefusalError(EdgewrightError):
         self.detail = _text(problem.get("detail"))
         stated = problem.get("retryable")
         self.retryable = stated if isinstance(stated, bool) else response.status in _RETRYABLE_STATUSES
-        self.retry_after = _retry_after(response.headers.get("retry-after"), now)
+        self.retry_after = retry_after(response, now)
         if self.retry_after is None:
             self.retry_after = _seconds(problem.get("retryAfterSeconds"))
         self.fixed = problem.get("backoffStrategy") == "fixed"
         words = ": ".join(word for word in (self.title, self.detail, _errors(problem)) if word)
         super().__init__(f"{what}: {self.status} {words}".rstrip())
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether the wait asked for concerns whatever would be asked, not this request alone."""
+        return self.status in _FOR_ALL and self.retry_after is not None
 
     @property
     def is_not_authorized(self) -> bool:
@@ -86,13 +92,23 @@ def _seconds(value: object) -> float | None:
     return min(float(value), _LONGEST_SECONDS)
 
 
-def _retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds a Retry-After header asks for: a number or an HTTP date (RFC 9110, 10.2.3)."""
+def retry_after(response: Response, now: float) -> float | None:
+    """Return the seconds a Retry-After header asks for, counted from the answer's own `Date`, else `now`."""
+    header = response.headers.get("retry-after")
     if header is None:
         return None
     text = header.strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), _LONGEST_SECONDS)
+    moment = http_date(text)
+    if moment is None:
+        return None
+    sent = http_date(response.headers.get("date", ""))
+    return min(max(moment - (now if sent is None else sent), 0.0), _LONGEST_SECONDS)
+
+
+def http_date(text: str) -> float | None:
+    """Return the unix seconds of an HTTP date (RFC 9110, 5.6.7), None when it is none."""
     try:
         _, day, month, year, clock, zone = text.split()
         hour, minute, second = (int(part) for part in clock.split(":"))
@@ -101,6 +117,4 @@ def _retry_after(header: str | None, now: float) -> float | None:
         )
     except ValueError:
         return None
-    if zone != "GMT":
-        return None
-    return min(max(moment.timestamp() - now, 0.0), _LONGEST_SECONDS)
+    return moment.timestamp() if zone == "GMT" else None

@@ -1,6 +1,7 @@
 """Apply and verify: carry out one action, component by component, remembering every step.
 
-Everything a revision needs is fetched before anything that runs is touched. A component is up when its
+Everything a revision needs is fetched before anything that runs is touched. Then the site is asked whether it
+may begin: until then it waits, ready. A component is up when its
 runtime says so (spec: CMP-2); with `wait: false` the next one does not wait for it, but the deployment is
 installed only when all are up (spec: AD-3, AD-4, OP-35).
 
@@ -13,14 +14,17 @@ from dataclasses import replace
 from typing import assert_never
 
 from edgewright.agent import log
+from edgewright.agent.consent.hold import Held, Subject
+from edgewright.agent.consent.summary import summarise
 from edgewright.agent.desired import Desired, components_of
 from edgewright.agent.failpoints import hit
-from edgewright.agent.plan import Action, Admit, Hold, Install, Refuse, Remove, Repair, RollBack, Wait
+from edgewright.agent.plan import Action, Admit, Hold, Install, Leave, Refuse, Remove, Repair, RollBack, Wait
 from edgewright.agent.removal import remove
-from edgewright.agent.revisions import BEGUN, WORDS, Failure, Revision, Stage
-from edgewright.agent.rollback import hold_back, roll_back
+from edgewright.agent.revisions import BEGUN, WAITING, WORDS, Failure, Revision, Stage
+from edgewright.agent.rollback import hold_back, leave, roll_back
 from edgewright.agent.runtimes import Component, ComponentError, EngineError, OccupiedError
-from edgewright.agent.tools import Tools, bring_here, restore_volumes
+from edgewright.agent.tools import Tools, bring_here, images_of, restore_volumes
+from edgewright.protocol.consent import Kind
 from edgewright.protocol.status import State
 
 _STOPPED = Failure(
@@ -52,8 +56,10 @@ def carry_out(action: Action, tools: Tools) -> int:
                 revision = revision.with_component(name, State.FAILED, _STOPPED)
             tools.ledger.record(revision)
             return 0
-        case Remove(revision, names):
-            return remove(revision, names, tools)
+        case Leave():
+            return leave(action, tools)
+        case Remove():
+            return remove(action, tools)
         case Refuse(desired, revision, failure):
             log.warning(f"deployment {desired.name} cannot run here: {failure.message}")
             components = tuple(
@@ -68,6 +74,16 @@ def carry_out(action: Action, tools: Tools) -> int:
             assert_never(action)
 
 
+def _subject(action: Install) -> Subject:
+    """Return what the site is asked about."""
+    return Subject(
+        deployment_id=action.desired.deployment_id,
+        name=action.desired.name,
+        kind=Kind.INSTALL if action.good is None else Kind.UPDATE,
+        digest=action.desired.digest,
+    )
+
+
 class _Course:
     """One revision on its way; `_revision` is how it stands, written down at each step."""
 
@@ -80,16 +96,25 @@ class _Course:
         self._components = components_of(desired, tools.paths, tools.telemetry)
         self._replaced: dict[str, Component] = {}
         self._may_fall_back = False
+        self._kind: Kind = Kind.INSTALL
+        self._started: float | None = None
 
     def install(self, action: Install) -> int:
-        """Bring the whole revision up."""
-        log.info(f"deployment {self._desired.name}: installing {self._desired.digest[:19]}")
+        """Bring the whole revision up, as soon as the site lets it begin."""
+        held = self._held(action)
+        if held is not None and not self._tools.gate.may_fetch(_subject(action)):
+            return self._wait(held)
         self._may_fall_back = action.may_fall_back
         if action.good is not None:
             replaced = components_of(action.good, self._tools.paths, self._tools.telemetry)
             self._replaced = {each.name: each for each in replaced}
-        if not self._fetch():
+        if not self._fetch(is_held=held is not None):
             return self._outcome()
+        if (held := self._held(action)) is not None:  # asked again: fetching may have taken hours
+            return self._wait(held)
+        log.info(f"deployment {self._desired.name}: installing {self._desired.digest[:19]}")
+        if action.revision.stage not in BEGUN:  # else what is left of it says nothing about the whole
+            self._kind, self._started = _subject(action).kind, self._tools.durations.start()
         first = self._components[0].name
         begun = self._revision.at(Stage.APPLYING, State.PENDING).with_component(first, State.INSTALLING)
         # What it took to fetch it says nothing about how it will come up.
@@ -99,10 +124,38 @@ class _Course:
         hit("apply.begun")
         return self._bring_up(self._components)
 
-    def _fetch(self) -> bool:
-        """Bring all that is missing here; a revision killed while it was applied has it all already."""
+    def _held(self, action: Install) -> Held | None:
+        """Return why the revision may not begin; what has begun is not asked about."""
+        if action.has_begun:
+            return None
+        return self._tools.gate.hold(
+            _subject(action),
+            lambda: summarise(
+                action.good,
+                action.desired,
+                running=images_of(action.good, self._tools),
+                coming=images_of(action.desired, self._tools),
+            ),
+        )
+
+    def _wait(self, held: Held) -> int:
+        """Report what is waited for; return 0: when it is over is known elsewhere, or nowhere."""
+        stage = self._revision.stage if self._revision.stage in WAITING else Stage.ACCEPTED
+        failure = Failure(code=held.reason.code, message=held.message)
+        if failure != self._revision.failure:
+            log.info(f"deployment {self._desired.name} waits: {held.message}")
+        self._write(replace(self._revision.at(stage), failure=failure))
+        return 0
+
+    def _fetch(self, *, is_held: bool) -> bool:
+        """Bring all that is missing here; a revision killed while it was applied has it all already.
+
+        One that is held has it already as well, nearly always, and goes on being reported as it is.
+        """
         begun = self._revision.stage in BEGUN
-        if not begun:
+        if is_held and self._revision.stage is Stage.READY:
+            self._revision = self._revision.at(Stage.READY)
+        elif not begun:
             again = self._revision.stage is Stage.FETCHING
             self._revision = self._revision.at(Stage.FETCHING)
             if not again:  # else the last obstacle stays reported until it is known to be gone
@@ -114,7 +167,9 @@ class _Course:
         if not self._each(self._components, self._bring_here):
             return False
         if not begun:
-            self._write(self._revision.at(Stage.READY))
+            self._revision = self._revision.at(Stage.READY)
+            if not is_held:
+                self._write(self._revision)
             hit("fetch.done")
         return True
 
@@ -234,6 +289,8 @@ class _Course:
             hit("commit.before")
             self._revision = self._tools.ledger.commit(done, keep=self._tools.keep)
             hit("commit.after")
+            if self._started is not None:
+                self._tools.durations.note(done.deployment_id, self._kind, self._started)
             return self._drop()
         attempts = revision.attempts + 1
         self._revision = revision = replace(revision, attempts=attempts)

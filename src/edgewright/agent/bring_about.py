@@ -1,11 +1,12 @@
 """Bring about what is wanted: observe, plan, carry out, and roll back what failed in the same round."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgewright.agent import log
 from edgewright.agent.apply import carry_out
 from edgewright.agent.backoff import jitter, pause
+from edgewright.agent.consent.settle import Scene
 from edgewright.agent.desired import (
     NOT_AT_HAND,
     Desired,
@@ -17,7 +18,21 @@ from edgewright.agent.desired import (
 )
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.objects import Objects
-from edgewright.agent.plan import Action, Admit, Found, Hold, Install, Observed, Repair, RollBack, Wait, plan
+from edgewright.agent.plan import (
+    Action,
+    Admit,
+    Found,
+    Hold,
+    Install,
+    Leave,
+    Observed,
+    Remove,
+    Repair,
+    RollBack,
+    Wait,
+    plan,
+)
+from edgewright.agent.removal import may_begin
 from edgewright.agent.retention import drop_snapshots
 from edgewright.agent.revisions import BEGUN, Revision, Stage
 from edgewright.agent.runtimes import Component, ComponentError, EngineError, ObservedComponent, Runtime
@@ -31,11 +46,15 @@ Kept = Mapping[tuple[str, str], Desired]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the accepted manifest (`version`) wants; `automatic`: what fails is rolled back by itself."""
+    """What the accepted manifest (`version`) wants.
+
+    `automatic`: what fails is rolled back by itself; `repairs`: what stops is put back by itself.
+    """
 
     version: int
     desired: Sequence[Desired]
     automatic: bool
+    repairs: bool = True
 
 
 def bring_about(
@@ -61,19 +80,28 @@ def bring_about(
     def planned(revisions: Sequence[Revision]) -> tuple[list[Action], float | None]:
         observed, delay = observe(tools.runtimes)
         found = Found(
-            revisions=revisions, observed=observed, kept=kept, now=clock(), automatic=wanted.automatic
+            revisions=revisions,
+            observed=observed,
+            kept=kept,
+            now=clock(),
+            automatic=wanted.automatic,
+            repairs=wanted.repairs,
         )
         return plan(wanted.desired, found, version=wanted.version), delay
 
     before = _failed(revisions)
     actions, delay = planned(revisions)
+    # Before anything that was agreed to once could be taken for something new.
+    removals = {each.revision.deployment_id: each.runs for each in actions if isinstance(each, Remove)}
+    tools.gate.settle(scene(wanted.desired, ledger, removals))
     # Looked at first, remembered then: what turns out not to run is never reported as if it did.
     ledger.take_up(taken, in_doubt=set(_in_doubt(actions)))
-    delays = [delay, *(_carry_out(action, tools) for action in actions)]
+    delays = [delay, *(each for action in actions for each in _carry_out(action, tools))]
     if failed := _failed(ledger.revisions()) - before:
-        for action in planned(ledger.revisions())[0]:
+        for action in _flat(planned(ledger.revisions())[0]):
             if isinstance(action, RollBack | Wait) and action.desired.key in failed:
-                delays.append(_carry_out(action, tools))
+                delays += _carry_out(action, tools)
+    tools.gate.settle(scene(wanted.desired, ledger, tools.gate.removals))
     release(wanted.desired, kept, tools)
     return delays
 
@@ -88,15 +116,37 @@ def _in_doubt(actions: Sequence[Action]) -> Iterator[tuple[str, str]]:
         match action:
             case Repair(_, revision) | RollBack(_, revision) | Hold(_, revision) | Admit(_, revision):
                 yield revision.key
+            case Leave(_, revision):
+                yield revision.key
             case Install(_, revision) if revision.stage in BEGUN:
                 yield revision.key
 
 
-def _carry_out(action: Action, tools: Tools) -> float | None:
+def _carry_out(action: Action, tools: Tools) -> Iterator[float | None]:
+    """Do it; yield in how many seconds what is unfinished of it is to be tried again."""
+    if isinstance(action, Remove) and not may_begin(action, tools):
+        for each in action.meanwhile:
+            yield from _carry_out(each, tools)
+        return
     tries = carry_out(action, tools)
     if isinstance(action, Hold):
-        return action.seconds
-    return pause(tries, jitter()) if tries else None
+        yield action.seconds
+    elif tries:
+        yield pause(tries, jitter())
+
+
+def _flat(actions: Iterable[Action]) -> Iterator[Action]:
+    """Yield the actions, and those that keep up what is not removed yet."""
+    for action in actions:
+        yield action
+        if isinstance(action, Remove):
+            yield from action.meanwhile
+
+
+def scene(desired: Sequence[Desired], ledger: Ledger, removals: Mapping[str, str]) -> Scene:
+    """Return what decides what becomes of consent that was asked for or given."""
+    wanted = {each.deployment_id: each.digest for each in desired}
+    return Scene(wanted=wanted, revisions=ledger.revisions(), removals=removals)
 
 
 def leave_behind(desired: Sequence[Desired], ledger: Ledger) -> None:

@@ -50,7 +50,7 @@ class Contact:
     def _make(self) -> None:
         for path in self._places:
             try:
-                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 os.utime(path, (time.time(), time.time()))
             except OSError:

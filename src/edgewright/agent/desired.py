@@ -234,8 +234,10 @@ def overtaken(desired: Sequence[Desired], revisions: Sequence[Revision]) -> list
         each
         for each in revisions
         if wanted.get(each.deployment_id, each.digest) != each.digest
-        and (
-            each.stage in WAITING | {Stage.ROLLED_BACK}
-            or (each.failure is not None and each.failure.code in REFUSALS)
-        )
+        and (each.stage in WAITING | {Stage.ROLLED_BACK} or was_refused(each))
     ]
+
+
+def was_refused(revision: Revision) -> bool:
+    """Whether it failed for a reason that is decided anew in every round."""
+    return revision.failure is not None and revision.failure.code in REFUSALS

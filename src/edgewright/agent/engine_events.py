@@ -9,10 +9,10 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 
 import json
 import socket
-import time
 
 from edgewright.agent import log
 from edgewright.agent.backoff import jitter, pause
+from edgewright.agent.clock import SYSTEM, Clock
 
 # Docker's words and Podman's; `die` covers stops and kills.
 _ENDINGS = ("die", "died", "destroy", "remove", "oom", "pause")
@@ -121,9 +121,10 @@ class EngineEvents:
     `fd` is what to wait for (-1 for nothing), `due` when (monotonic) to call `connect` again.
     """
 
-    __slots__ = ("_events", "_failures", "_health", "_label", "_missed", "_path", "_socket", "due")
+    __slots__ = ("_clock", "_events", "_failures", "_health", "_label", "_missed", "_path", "_socket", "due")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM) -> None:
+        self._clock = clock
         self._path = ""
         self._label = ""
         self._health = True
@@ -151,7 +152,7 @@ class EngineEvents:
 
     def connect(self) -> None:
         """Subscribe if it is time to."""
-        if self._socket is not None or time.monotonic() < self.due:
+        if self._socket is not None or self._clock.monotonic() < self.due:
             return
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -196,7 +197,7 @@ class EngineEvents:
             log.warning(f"{self._path}: no events from the container engine: {why}")
         self._failures += 1
         self._missed = True
-        self.due = time.monotonic() + pause(self._failures, jitter())
+        self.due = self._clock.monotonic() + pause(self._failures, jitter())
 
     def close(self) -> None:
         """End the subscription."""

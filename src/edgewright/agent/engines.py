@@ -42,6 +42,10 @@ class MissingRuntime:
     verify = fetch
     mend = fetch
 
+    def images(self, component: Component) -> Sequence[str]:  # noqa: ARG002 - the protocol's
+        """Know of none."""
+        return ()
+
     def remove(self, deployment_id: str, name: str, directory: str | None = None) -> Never:  # noqa: ARG002 - the protocol's
         """Fail, naming the component."""
         raise EngineError(str(self.reason), component=name)

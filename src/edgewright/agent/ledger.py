@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from edgewright.agent.consent.wishes import RETRY
 from edgewright.agent.failpoints import hit
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.retention import forgotten
@@ -33,7 +34,6 @@ _SELECT = (
     " leaving, stand_in, changed FROM revisions"
 )
 _RELEASE = "release"
-_RETRY = "retry/"
 
 
 class Ledger:
@@ -114,15 +114,11 @@ class Ledger:
         if queued:
             self._notify()
 
-    def wish_retry(self, deployment_id: str) -> None:
-        """Remember that a person wants what was given up of this deployment to be tried again."""
-        self._store.set_meta(_RETRY + deployment_id, "wished")
-
     def retries(self) -> set[str]:
         """Return the deployments of which a person wants what was given up to be tried again."""
         query = "SELECT name FROM meta WHERE substr(name, 1, ?) = ?"
-        rows = self._store.connection.execute(query, (len(_RETRY), _RETRY))
-        return {name.removeprefix(_RETRY) for (name,) in rows}
+        rows = self._store.connection.execute(query, (len(RETRY), RETRY))
+        return {name.removeprefix(RETRY) for (name,) in rows}
 
     def take_up(self, revisions: Sequence[Revision], *, in_doubt: Collection[Key] = ()) -> None:
         """Remember the wanted revisions as they stand now; what a person wished is then under way.
@@ -132,7 +128,7 @@ class Ledger:
         with self._store.transaction():
             queued = [self._write(each, reported=each.key not in in_doubt) for each in revisions]
             self._store.connection.execute(
-                "DELETE FROM meta WHERE substr(name, 1, ?) = ?", (len(_RETRY), _RETRY)
+                "DELETE FROM meta WHERE substr(name, 1, ?) = ?", (len(RETRY), RETRY)
             )
         if any(queued):
             self._notify()

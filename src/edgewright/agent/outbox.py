@@ -1,9 +1,10 @@
 """Reports on their way to the fleet manager: durable, in order, each sent until it was answered.
 
-A report has a name (`capabilities`, `status/<deployment id>`). Queueing the same report twice in a row is
-one report. Capabilities go before everything else and replace their predecessor (spec: CAP-2); statuses are
-kept in order, because every change is to be reported (spec: ST-1), also after a long time without a
-connection (spec: OFF-8); of a deployment that changes without end the oldest unsent ones are left out.
+A report has a name (`capabilities`, `site`, `status/<deployment id>`). Queueing the same report twice in a
+row is one report. Capabilities go before everything else and replace their predecessor (spec: CAP-2), as does
+what a site reports; statuses are kept in order, because every change is to be reported (spec: ST-1), also
+after a long time without a connection (spec: OFF-8); of a deployment that changes without end the oldest
+unsent ones are left out.
 
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
@@ -13,6 +14,9 @@ import time
 from edgewright.agent.store import Store
 
 CAPABILITIES = "capabilities"
+SITE = "site"
+STATUS = "status/"
+_LATEST_ALONE = (CAPABILITIES, SITE)
 KEPT_PER_DEPLOYMENT = 200
 DELIVERED = "delivered"
 
@@ -65,13 +69,22 @@ class Outbox:
                 if row[0] not in waiting:
                     self._append(*row)
 
-    def first(self) -> Report | None:
-        """Return the report to send next: capabilities, then the oldest."""
+    def first(self, *, without: str = "") -> Report | None:
+        """Return the report to send next: capabilities, then the oldest; none that is named `without`."""
         row = self._store.connection.execute(
-            "SELECT number, name, method, path, body FROM outbox ORDER BY name <> ?, number LIMIT 1",
-            (CAPABILITIES,),
+            "SELECT number, name, method, path, body FROM outbox WHERE name <> ?"
+            " ORDER BY name <> ?, number LIMIT 1",
+            (without, CAPABILITIES),
         ).fetchone()
         return None if row is None else Report(*row)
+
+    def last(self, prefix: str) -> list[Report]:
+        """Return the last report of each name that begins with `prefix`, sent or not."""
+        rows = self._store.connection.execute(
+            "SELECT 0, name, method, path, body FROM reports WHERE substr(name, 1, ?) = ? ORDER BY at",
+            (len(prefix), prefix),
+        )
+        return [Report(*row) for row in rows]
 
     def answered(self, report: Report, answer: str = DELIVERED) -> None:
         """Take `report` out: it was answered, `answer` tells how if not well."""
@@ -99,11 +112,13 @@ class Outbox:
             self._store.connection.execute("DELETE FROM reports")
 
     def __len__(self) -> int:
-        return int(self._store.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        """Return how many reports wait; that of the site does not count: not every server takes it."""
+        query = "SELECT count(*) FROM outbox WHERE name <> ?"
+        return int(self._store.connection.execute(query, (SITE,)).fetchone()[0])
 
     def _append(self, name: str, method: str, path: str, body: bytes) -> None:
         connection = self._store.connection
-        kept = 0 if name == CAPABILITIES else KEPT_PER_DEPLOYMENT - 1
+        kept = 0 if name in _LATEST_ALONE else KEPT_PER_DEPLOYMENT - 1
         connection.execute(
             "DELETE FROM outbox WHERE name = ?1 AND number NOT IN"
             " (SELECT number FROM outbox WHERE name = ?1 ORDER BY number DESC LIMIT ?2)",

@@ -1,6 +1,7 @@
 """Where the agent keeps what it must not lose. Names from outside never become path segments as they are.
 
     accepted                          copy of the accepted manifest (mirror.py)
+    site                              copy of what the site decided (consent/safekeeping.py)
     state.db                          accepted snapshot, revisions, outbox, events (store.py)
     objects/sha256/<hex>              deployment documents by digest (objects.py)
     projects/<deployment>/<hex>/<component>/   what runtimes materialise
@@ -8,6 +9,7 @@
     runtime/, owner                   what runtimes remember; the name that tells our containers from others'
     identity/current/                 svid.pem, key.pem (0600), anchors.pem, trust-bundle.json, server.json
     watch.lock, round.lock            held by the one watch and the one round
+    page.json, page.tries             the local page's password (its hash), and how often it may be tried
 
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
@@ -17,6 +19,7 @@ import os
 
 DEFAULT_STATE = "/var/lib/edgewright"
 DEFAULT_CONFIG = "/etc/edgewright/agent.yaml"
+DEFAULT_POLICY = "/etc/edgewright/policy.yaml"
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
@@ -74,6 +77,35 @@ class Paths:
         """Held by the one round at work."""
         return os.path.join(self.root, "round.lock")
 
+    @property
+    def control_sockets(self) -> tuple[str, ...]:
+        """Where the control socket may be: beside the state, or where others may come to it.
+
+        A socket's path has room for some hundred bytes, so the second name is made of a hash.
+        """
+        name = hashlib.sha256(self.root.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return os.path.join(self.root, "control.sock"), f"/run/edgewright/{name}.sock"
+
+    @property
+    def site_word(self) -> str:
+        """What the site and its fleet manager said, kept a second time (consent/safekeeping.py)."""
+        return os.path.join(self.root, "site")
+
+    @property
+    def drop(self) -> str:
+        """Where answers to approvals may be dropped as files, unless the site says elsewhere."""
+        return os.path.join(self.root, "approvals")
+
+    @property
+    def page_secret(self) -> str:
+        """What is kept of the local page's password."""
+        return os.path.join(self.root, "page.json")
+
+    @property
+    def page_tries(self) -> str:
+        """How often somebody may still try that password."""
+        return os.path.join(self.root, "page.tries")
+
     def deployment(self, deployment_id: str) -> str:
         """Where everything of one deployment is materialised."""
         return os.path.join(self.projects, segment(deployment_id))
@@ -97,6 +129,11 @@ class Paths:
     def make(self) -> None:
         """Make the state directory, readable by its owner alone, if it is not there."""
         os.makedirs(self.root, mode=0o700, exist_ok=True)
+
+
+def policy_path(named: str | None) -> str:
+    """Return where the site's policy is: `named`, what $EDGEWRIGHT_POLICY names, or the usual place."""
+    return named or os.environ.get("EDGEWRIGHT_POLICY") or DEFAULT_POLICY
 
 
 def segment(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgewright.agent.backoff import pause
-from edgewright.agent.desired import NOT_AT_HAND, REFUSALS, Desired
+from edgewright.agent.desired import NOT_AT_HAND, Desired, was_refused
 from edgewright.agent.revisions import (
     BEGUN,
     GIVEN_UP,
@@ -36,7 +36,8 @@ class Install:
 
     `dropped` are components of other revisions that this one does not have, last one first; they are
     removed when the new revision runs, not before: it may still fail. `good` is the revision that runs
-    until then, None on a first install; with `may_fall_back` it comes back when this one fails.
+    until then, None on a first install; with `may_fall_back` it comes back when this one fails. One that
+    `is_return` is the last good one itself, on its way back.
     """
 
     desired: Desired
@@ -44,6 +45,12 @@ class Install:
     dropped: tuple[str, ...] = ()
     good: Desired | None = None
     may_fall_back: bool = False
+    is_return: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the site is not asked any more: what runs is half changed."""
+        return self.is_return or self.revision.stage in BEGUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +105,32 @@ class Admit:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Tell that components (`names`) of what runs have stopped: the site wants that reported, not repaired.
+
+    What runs is `good`, in place of `revision` when that failed.
+    """
+
+    desired: Desired
+    revision: Revision
+    names: tuple[str, ...]
+    good: Desired
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Take a deployment off this device; `names` are its components, last one first.
 
     `revision` is the one to report about, already with the version of the manifest that dropped it
-    (spec: OP-19).
+    (spec: OP-19). `runs` is the digest of what runs of it, empty when the site is not asked: nothing does, or
+    the removal has begun. `good` is what can be read of that. `meanwhile` is what keeps it running.
     """
 
     revision: Revision
     names: tuple[str, ...]
+    runs: str = ""
+    good: Desired | None = None
+    meanwhile: "tuple[Action, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +151,7 @@ class Wait:
     tries: int = 1
 
 
-Action = Install | Repair | RollBack | Hold | Admit | Remove | Refuse | Wait
+Action = Install | Repair | RollBack | Hold | Admit | Leave | Remove | Refuse | Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +161,7 @@ class Found:
     `revisions` are those remembered, `observed` what was found running, None when the engine could not be
     asked: then nothing counts as broken or left over. `kept` are those remembered
     that can be read and are not wanted now. `now` is unix seconds; `automatic` says whether what failed
-    is rolled back.
+    is rolled back, `repairs` whether what stopped is put back.
     """
 
     revisions: Sequence[Revision]
@@ -145,6 +169,7 @@ class Found:
     kept: Mapping[tuple[str, str], Desired]
     now: float
     automatic: bool = True
+    repairs: bool = True
 
 
 def plan(desired: Sequence[Desired], found: Found, *, version: int) -> list[Action]:
@@ -154,29 +179,25 @@ def plan(desired: Sequence[Desired], found: Found, *, version: int) -> list[Acti
     """
     wanted = {each.deployment_id for each in desired}
     known = {revision.key: revision for revision in found.revisions}
-    actions: list[Action] = list(_removals(wanted, found.revisions, found.observed or {}, version))
+    actions: list[Action] = list(_removals(wanted, found, version))
     for each in desired:
         actions.extend(_Deployment(each, known[each.key], found).actions())
     return actions
 
 
-def _removals(
-    wanted: Collection[str], revisions: Sequence[Revision], observed: Observed, version: int
-) -> list[Remove]:
-    deployments = dict.fromkeys([each.deployment_id for each in revisions] + [key[0] for key in observed])
-    return [
-        _removal(
-            deployment_id,
-            [each for each in revisions if each.deployment_id == deployment_id],
-            observed,
-            version,
-        )
-        for deployment_id in deployments
-        if deployment_id not in wanted
-    ]
+def _removals(wanted: Collection[str], found: Found, version: int) -> Iterator[Remove]:
+    observed = found.observed or {}
+    deployments = dict.fromkeys(
+        [each.deployment_id for each in found.revisions] + [key[0] for key in observed]
+    )
+    for deployment_id in deployments:
+        if deployment_id not in wanted:
+            revisions = [each for each in found.revisions if each.deployment_id == deployment_id]
+            yield _removal(deployment_id, revisions, found, version)
 
 
-def _removal(deployment_id: str, revisions: Sequence[Revision], observed: Observed, version: int) -> Remove:
+def _removal(deployment_id: str, revisions: Sequence[Revision], found: Found, version: int) -> Remove:
+    observed = found.observed or {}
     names = _all_names(deployment_id, revisions, observed)
     going = next((each for each in revisions if each.stage is Stage.REMOVING), None)
     if going is not None:
@@ -194,7 +215,37 @@ def _removal(deployment_id: str, revisions: Sequence[Revision], observed: Observ
             for name in ([each.name for each in components] or list(reversed(names)))
         ),
     )
-    return Remove(revision, names)
+    runs = _what_runs(deployment_id, revisions, observed)
+    good = found.kept.get((deployment_id, runs))
+    return Remove(revision, names, runs, good, tuple(_meanwhile(revisions, found)))
+
+
+def _what_runs(deployment_id: str, revisions: Sequence[Revision], observed: Observed) -> str:
+    """Return the digest of what runs of a deployment, as well as is known; empty when nothing was begun."""
+    good = last_good(revisions)
+    if good is not None:
+        return good.digest
+    begun = [each.digest for each in revisions if each.stage not in WAITING and not was_refused(each)]
+    running = [each.revision for (owner, _), each in observed.items() if owner == deployment_id]
+    return next(iter([*begun, *running]), "")
+
+
+def _meanwhile(revisions: Sequence[Revision], found: Found) -> Iterator[Action]:
+    """Yield what keeps a deployment as it is while its removal is held: nothing new begins."""
+    good = last_good(revisions)
+    candidates = [*reported(revisions), *([good] if good is not None else [])]
+    for each in candidates:
+        desired = found.kept.get(each.key)
+        if desired is None:
+            continue
+        for action in _Deployment(desired, each, found).actions():
+            match action:
+                case Refuse() | Wait():
+                    continue
+                case Install() if not action.has_begun:
+                    continue
+            yield action
+        return
 
 
 def _all_names(deployment_id: str, revisions: Sequence[Revision], observed: Observed) -> tuple[str, ...]:
@@ -233,7 +284,7 @@ class _Deployment:
                 yield from self._fall_back()
         elif self._is_last_good and revision.stage not in WAITING:
             yield from self._repair(desired, revision)
-        elif revision.stage in GIVEN_UP and not _was_refused(revision):
+        elif revision.stage in GIVEN_UP and not was_refused(revision):
             yield from self._fall_back()
         else:
             yield from self._keep_up()
@@ -248,6 +299,7 @@ class _Deployment:
             self._good_desired,
             self._good_desired is not None
             and (self._found.automatic or (good is not None and good.stage is not Stage.SUPERSEDED)),
+            self._is_last_good,
         )
 
     def _keep_up(self) -> Iterator[Action]:
@@ -261,6 +313,9 @@ class _Deployment:
     def _repair(self, desired: Desired, revision: Revision) -> Iterator[Action]:
         """Yield how to put back what does not run of a good revision."""
         broken = _broken(desired, self._found.observed)
+        if broken and not self._found.repairs and revision.stage in {Stage.INSTALLED, Stage.FAILED}:
+            yield Leave(desired, revision, broken, desired)
+            return
         if not broken and revision.stage is not Stage.INSTALLED and self._found.observed is not None:
             broken = desired.component_names  # whether they are up is to be verified
         strays = self._others(desired, remembered=revision.stage is not Stage.INSTALLED)
@@ -289,6 +344,9 @@ class _Deployment:
         dropped = self._others(desired, remembered=whole)
         if revision.stage is Stage.ROLLED_BACK and not names and not dropped:
             return
+        if names and not whole and not self._found.repairs:
+            yield Leave(self._desired, revision, names, desired)
+            return
         tries = 0 if revision.stage is Stage.FAILED else _tries(revision, self._found.now)
         seconds = _seconds_left(revision, tries, self._found.now)
         if seconds > 0 and names:
@@ -308,11 +366,6 @@ class _Deployment:
         siblings = self._siblings if remembered else []
         names = _all_names(desired.deployment_id, siblings, self._found.observed or {})
         return tuple(name for name in names if name not in desired.component_names)
-
-
-def _was_refused(revision: Revision) -> bool:
-    """Whether it failed for a reason that is decided anew in every round, and is gone now."""
-    return revision.failure is not None and revision.failure.code in REFUSALS
 
 
 def _tries(revision: Revision, now: float) -> int:

@@ -9,6 +9,7 @@ accepted (spec: DS-12).
 from collections.abc import Collection, Iterable
 
 from edgewright.agent import log, mirror
+from edgewright.agent.consent.safekeeping import restore_word
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.markers import load_markers, restore_documents
 from edgewright.agent.objects import Objects
@@ -42,6 +43,8 @@ def _rebuild(why: str, paths: Paths, store: Store, ledger: Ledger, session: Sess
         if store.bound() is None and marked:
             _set_floor(store, str(session.identity.client), max(each.adopted for each in marked))
         _write_down(revisions, ledger)
+        if not restore_word(paths.site_word, store, str(session.identity.client)):
+            store.record(STATE, "no copy of what the site had decided: a pause would not be known any more")
         known = ", ".join(sorted({each.name for each in revisions})) or "none"
         store.record(STATE, f"deployments known again from their files: {known}")
         store.set_meta(REBUILT, "")

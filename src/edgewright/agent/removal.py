@@ -2,22 +2,41 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 
 from edgewright.agent import log
+from edgewright.agent.consent.hold import Subject
+from edgewright.agent.consent.summary import summarise
 from edgewright.agent.failpoints import hit
+from edgewright.agent.plan import Remove
 from edgewright.agent.revisions import Failure, Revision, Stage
 from edgewright.agent.runtimes import ComponentError
-from edgewright.agent.tools import Tools
+from edgewright.agent.tools import Tools, images_of
+from edgewright.protocol.consent import Kind
 from edgewright.protocol.status import State
 
 
-def remove(revision: Revision, names: Sequence[str], tools: Tools) -> int:
+def may_begin(action: Remove, tools: Tools) -> bool:
+    """Whether the removal may begin, or has begun."""
+    if not action.runs:
+        return True
+    subject = Subject(
+        deployment_id=action.revision.deployment_id,
+        name=action.revision.name,
+        kind=Kind.REMOVE,
+        digest=action.runs,
+    )
+    running = images_of(action.good, tools)
+    return tools.gate.hold(subject, lambda: summarise(action.good, None, running=running)) is None
+
+
+def remove(action: Remove, tools: Tools) -> int:
     """Remove a deployment's components, last one first, and forget it; nothing of it stays on disk."""
+    revision = action.revision
     log.info(f"deployment {revision.name}: removing")
+    started = tools.durations.start()
     tools.ledger.begin(revision)  # from here on no revision of it is held any more, wanted again or not
-    for name in names:
+    for name in action.names:
         tools.ledger.record(revision)
         hit("remove.begun")
         revision = _remove_component(revision, name, tools)
@@ -30,6 +49,8 @@ def remove(revision: Revision, names: Sequence[str], tools: Tools) -> int:
     hit("remove.done")
     tools.ledger.forget(revision.at(Stage.REMOVED))
     hit("remove.forgotten")
+    if action.runs:  # else what was left of it says nothing about the whole
+        tools.durations.note(revision.deployment_id, Kind.REMOVE, started)
     log.info(f"deployment {revision.name}: removed")
     return 0
 

@@ -11,11 +11,13 @@ from dataclasses import replace
 from edgewright.agent import log
 from edgewright.agent.desired import Desired, components_of
 from edgewright.agent.failpoints import hit
-from edgewright.agent.plan import Hold, RollBack
+from edgewright.agent.plan import Hold, Leave, RollBack
 from edgewright.agent.revisions import Failure, Revision, Stage, StandIn
 from edgewright.agent.runtimes import Component, ComponentError, CrashLoopError, OccupiedError, Runtime
 from edgewright.agent.tools import Tools, bring_here, restore_volumes
 from edgewright.protocol.status import State
+
+REPORT_ONLY = "repair.report-only"
 
 
 def roll_back(action: RollBack, tools: Tools) -> int:
@@ -64,13 +66,39 @@ def hold_back(action: Hold, tools: Tools) -> int:
     )
     revision = action.revision
     if revision.stage is Stage.INSTALLED:
-        for name in action.names:
-            revision = revision.with_component(name, State.FAILED, failure)
-        tools.ledger.record(replace(revision, stage=Stage.FAILED, failure=failure))
+        tools.ledger.record(_stopped(revision, action.names, failure))
     elif revision.stage is Stage.ROLLED_BACK and revision.stand_in is not None:
         stand_in = replace(revision.stand_in, trouble=failure.message, untouched=False)
         tools.ledger.record(_going_back(revision, stand_in, action.tries))
     return action.tries
+
+
+def leave(action: Leave, tools: Tools) -> int:
+    """Report components that have stopped, once; return 0: nothing is done about them."""
+    names, revision = ", ".join(action.names), action.revision
+    failure = Failure(
+        code=REPORT_ONLY,
+        message=f"{names} not running; the site's policy is to report that, not to repair it",
+    )
+    if action.good.digest == revision.digest:
+        told = _stopped(revision, action.names, failure)
+    else:
+        stand_in = StandIn(
+            digest=action.good.digest, versions=versions_of(action.good), trouble=failure.message
+        )
+        told = _going_back(revision, stand_in, revision.attempts)
+    if told != revision:
+        log.warning(f"deployment {action.desired.name}: {failure.message}")
+        tools.ledger.record(told)
+    return 0
+
+
+def _stopped(revision: Revision, names: Sequence[str], failure: Failure) -> Revision:
+    """Return a revision that ran whole with components (`names`) that do so no more."""
+    revision = revision.at(Stage.FAILED, State.INSTALLED)
+    for name in names:
+        revision = revision.with_component(name, State.FAILED, failure)
+    return replace(revision, failure=failure)
 
 
 def _times(number: int) -> str:

@@ -1,11 +1,12 @@
 """The round: one pass from what is on disk to what shall run, and then it ends.
 
-    recover → introduce → accept → desired → observe → plan → fetch, apply, verify → roll back → tidy → upkeep
+    recover → introduce → policy → accept → desired → observe → plan → hold
+        → fetch, apply, verify → roll back → tidy → upkeep → site report
 
 It is crash-only. Everything is read from disk, the runtime is observed afresh, each step that matters is one
 durable write, and being killed anywhere is a normal event: the next round goes on from there.
 
-    python -I -m edgewright.agent.round --state DIR [--config FILE] [--report-fd N] [--retry]
+    python -I -m edgewright.agent.round --state DIR [--config FILE] [--policy FILE] [--report-fd N] [--retry]
 
 Exit codes: 0 done (whatever became of the deployments), 1 the disk or the state gave way, 2 the settings or
 the identity cannot be used, 75 another round is at work.
@@ -27,12 +28,21 @@ from edgewright.agent.answers import pause_after
 from edgewright.agent.backoff import jitter
 from edgewright.agent.bring_about import ENGINE_SECONDS, Wanted, bring_about
 from edgewright.agent.capabilities import describe, read_machine
+from edgewright.agent.clock import SYSTEM, announce, assess
+from edgewright.agent.compiled import keep_timetable
+from edgewright.agent.consent.approvals import Approvals
+from edgewright.agent.consent.durations import Durations
+from edgewright.agent.consent.file_drop import FileDrop
+from edgewright.agent.consent.gate import Gate
+from edgewright.agent.consent.report import queue_site_report
+from edgewright.agent.consent.safekeeping import save_word
 from edgewright.agent.desired import Host, load_desired
 from edgewright.agent.engines import event_sources, find_runtimes, profiles_at_hand
 from edgewright.agent.failpoints import hit
 from edgewright.agent.integrity import look_after
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import AlreadyRunningError, lock
+from edgewright.agent.manners import QuietError
 from edgewright.agent.markers import save_markers
 from edgewright.agent.objects import Objects
 from edgewright.agent.outbox import CAPABILITIES, Outbox
@@ -40,16 +50,18 @@ from edgewright.agent.owner import restore_owner
 from edgewright.agent.paths import Paths
 from edgewright.agent.recovery import recover
 from edgewright.agent.retention import sweep
+from edgewright.agent.rounds import BUSY
 from edgewright.agent.runtimes import Runtime
 from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
+from edgewright.agent.site import Site, take_in
 from edgewright.agent.store import Store, is_damage
 from edgewright.agent.tools import Tools
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.manifest import StateManifest
 from edgewright.protocol.media_types import capabilities_path
+from edgewright.protocol.zones import zone_of
 
-BUSY = 75
 LOST_SECONDS = 60.0  # how often to ask for a lost document: maybe for months, and by a whole round each time
 
 
@@ -57,7 +69,9 @@ LOST_SECONDS = 60.0  # how often to ask for a lost document: maybe for months, a
 class Device:
     """Everything a round works with.
 
-    `notify` is called whenever there is something to post, `clock` tells unix seconds.
+    `notify` is called whenever there is something to post, `hours_known` once the timetable says what the
+    policy does. `clock` tells unix seconds, `monotonic` seconds that nobody sets. `policy` is where the
+    site's policy is; None is the usual place.
     """
 
     paths: Paths
@@ -67,6 +81,9 @@ class Device:
     runtimes: Mapping[str, Runtime]
     notify: Callable[[], None]
     clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    policy: str | None = None
+    hours_known: Callable[[], None] = lambda: None
 
     @property
     def device_id(self) -> str:
@@ -84,27 +101,41 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     host = introduce(device, outbox)
     hit("round.introduced")
 
-    delays = [accept_received(device, objects)]
+    site = take_in(store, device.policy, now=device.clock())
+    keep_timetable(store, site.policy, device.clock())
+    device.hours_known()
+    drop = file_drop(device, site)
+    delays = [site.again, drop.take_in(device.clock()), accept_received(device, objects)]
     manifest = accepted_manifest(store)
     if manifest is not None:
         delays.append(complete(device, objects, manifest))
+        durations = Durations(store, clock=device.clock, monotonic=device.monotonic)
+        gate = Gate(store, site, clock=device.clock, durations=durations)
         tools = Tools(
             runtimes=device.runtimes,
             ledger=ledger,
             paths=device.paths,
             telemetry=device.settings.telemetry_environment,
-            keep=device.settings.rollback.keep,
+            keep=site.policy.rollback.keep,
+            gate=gate,
+            durations=durations,
         )
         wanted = Wanted(
             version=manifest.manifest_version,
             desired=load_desired(manifest, objects, host),
-            automatic=device.settings.rollback.automatic,
+            automatic=site.policy.rollback.automatic,
+            repairs=site.policy.repair == "automatic",
         )
         delays += bring_about(wanted, tools, objects, host, clock=device.clock, retry_all=retry_failed)
         if store.received() is None:  # else what was fetched for it so far need not come again
             sweep(device.paths, objects, [each.digest for each in manifest.deployments], ledger.revisions())
         save_markers(device.paths, objects, ledger.revisions())
         delays.append(look_after(tools, objects, host, store, now=device.clock(), idle=not any(delays)))
+        delays.append(gate.finish())
+    drop.put_out()
+    save_word(device.paths.site_word, store, str(device.session.identity.client))
+    if queue_site_report(device.device_id, site, store, outbox):
+        device.notify()
     hit("round.done")
     if not profiles_at_hand(device.runtimes):
         delays.append(ENGINE_SECONDS)
@@ -127,12 +158,26 @@ def introduce(device: Device, outbox: Outbox) -> Host:
     return Host(device_id=device.device_id, capabilities=possible, profiles=wanted)
 
 
+def file_drop(device: Device, site: Site) -> FileDrop:
+    """Return where approvals are asked for and answered by files."""
+    return FileDrop(
+        path=device.settings.drop.directory or device.paths.drop,
+        store=device.store,
+        approvals=Approvals(device.store, device.clock),
+        device_id=device.device_id,
+        zone=zone_of(site.policy.time_zone),
+        group=device.settings.drop.group,
+    )
+
+
 def accept_received(device: Device, objects: Objects) -> float | None:
     """Judge what the watch received; return when to try again what could not be fetched."""
     error = accept(device.store, objects, device.session)
     received = device.store.received()
     if error is None or received is None:
         return None
+    if isinstance(error, QuietError):
+        return error.seconds
     return pause_after(error, received.failures, jitter())
 
 
@@ -146,6 +191,8 @@ def complete(device: Device, objects: Objects, manifest: StateManifest) -> float
     """Fetch documents of the accepted manifest that a damaged disk has lost; return when to try again."""
     try:
         fetch_documents(device.session, objects, manifest)
+    except QuietError as error:
+        return error.seconds
     except EdgewrightError as error:
         log.warning(f"a document of the accepted manifest is lost and cannot be fetched: {error}")
         return max(pause_after(error, 1, jitter()), LOST_SECONDS)
@@ -170,7 +217,7 @@ def main(arguments: Sequence[str], runtimes: Mapping[str, Runtime] | None = None
         log.error(f"{paths.root}: {error}")
         return 1
     try:
-        again = run_once(paths, settings, runtimes, say, retry_failed=options.retry)
+        again = run_once(paths, settings, runtimes, say, policy=options.policy, retry_failed=options.retry)
     except EdgewrightError as error:
         log.error(str(error))
         return 2
@@ -180,7 +227,7 @@ def main(arguments: Sequence[str], runtimes: Mapping[str, Runtime] | None = None
     finally:
         os.close(held)
     if again is not None:
-        say(f"again {again:.3f}")
+        say(f"again {again + 0.001:.3f}")  # what is rounded off must not let it come before its time
     return 0
 
 
@@ -190,6 +237,7 @@ def run_once(
     runtimes: Mapping[str, Runtime] | None,
     say: Callable[[str], None],
     *,
+    policy: str | None = None,
     retry_failed: bool = False,
 ) -> float | None:
     """Open everything, do one round, close everything; returns and raises what `reconcile` does.
@@ -197,9 +245,10 @@ def run_once(
     `say` is told what the watch has to know (`Watch._hear`).
     """
     store = Store(paths.database)
-    session = Session(paths)
+    session = Session.polite(paths, store)
     try:
         restore_owner(paths, store)
+        announce(store, assess(store, SYSTEM))  # it may be somebody's command, with no watch that looks
         device = Device(
             paths=paths,
             settings=settings,
@@ -207,6 +256,8 @@ def run_once(
             session=session,
             runtimes=find_runtimes(settings, paths) if runtimes is None else runtimes,
             notify=lambda: say("outbox"),
+            hours_known=lambda: say("timetable"),
+            policy=policy,
         )
         for each in event_sources(device.runtimes):
             say(f"engine {json.dumps(each)}")
@@ -237,6 +288,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edgewright.agent.round")
     parser.add_argument("--state", required=True)
     parser.add_argument("--config")
+    parser.add_argument("--policy")
     parser.add_argument("--report-fd", type=int)
     parser.add_argument("--retry", action="store_true")
     return parser.parse_args(arguments)

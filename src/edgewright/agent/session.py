@@ -2,7 +2,8 @@
 
 Before a byte is sent the server's SVID has to be the one identity our own names (spec: ID-12); its DNS name
 counts for nothing (spec: TLS-9, ID-13). A connection lives an hour at most and never longer than either SVID
-(spec: TLS-11, ID-15); replaced identity files mean a new connection (spec: TLS-13, LC-10).
+(spec: TLS-11, ID-15); replaced identity files mean a new connection (spec: TLS-13, LC-10). An answer that is
+held back comes over a second connection, so that everything else can be said meanwhile.
 
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
@@ -13,7 +14,11 @@ import ssl
 import time
 from collections.abc import Iterable
 
+from edgewright.agent.clock import SYSTEM
+from edgewright.agent.hours import Hours
+from edgewright.agent.manners import Manners
 from edgewright.agent.paths import Paths
+from edgewright.agent.store import Store
 from edgewright.net.http import Client, Response
 from edgewright.net.tls import mutual_context
 from edgewright.protocol import spiffe, svid
@@ -32,9 +37,9 @@ class NotEnrolledError(EdgewrightError):
 
 
 class Identity:
-    """Who this client is and whom it talks to, as its files say; `not_after` is unix seconds."""
+    """Who this client is and whom it talks to, as its files say; `not_before`, `not_after`: unix seconds."""
 
-    __slots__ = ("anchors", "client", "device_id", "directory", "not_after", "server", "url")
+    __slots__ = ("anchors", "client", "device_id", "directory", "not_after", "not_before", "server", "url")
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -58,28 +63,59 @@ class Identity:
             self.server = spiffe.expected_wfm(self.client)
         except IdentityError as error:
             raise IdentityError(f"{self.file(CERTIFICATE)}: {error}") from error
-        self.not_after = leaf.not_after
+        self.not_before, self.not_after = leaf.not_before, leaf.not_after
 
     def file(self, name: str) -> str:
         """Return the path of the identity's file `name`."""
         return os.path.join(self.directory, name)
 
 
+class _Line:
+    """One connection to the fleet manager: `opened` (monotonic) and good until (unix seconds)."""
+
+    __slots__ = ("client", "good_until", "opened")
+
+    def __init__(self, identity: Identity, context: ssl.SSLContext) -> None:
+        self.opened = 0.0
+        self.good_until = 0.0
+
+        def check_peer(peer: ssl.SSLSocket) -> None:
+            not_after = _check_server(identity, peer)
+            self.opened = time.monotonic()
+            self.good_until = min(not_after, max(identity.not_after, time.time()))
+
+        self.client = Client(identity.url, context=context, check_peer=check_peer)
+
+    def renew(self, max_age: float, seconds: float = 0.0) -> None:
+        """Let the next request open another connection unless this one is good for `seconds` more."""
+        if time.monotonic() + seconds - self.opened > max_age or time.time() + seconds > self.good_until:
+            self.client.close()
+
+
 class Session:
     """Requests to the fleet manager of the identity in use; reads the identity when first asked to.
 
     Raises what `net.http.Client` raises, `IdentityError` when the server is not the one it has to be,
-    and `NotEnrolledError`.
+    `NotEnrolledError`, and `QuietError` when `manners` say that it wants to be left alone.
     """
 
-    def __init__(self, paths: Paths, *, max_age: float = MAX_CONNECTION_SECONDS) -> None:
+    def __init__(
+        self, paths: Paths, *, manners: Manners | None = None, max_age: float = MAX_CONNECTION_SECONDS
+    ) -> None:
         self._directory = paths.identity
+        self._manners = manners
         self._max_age = max_age
         self._stamp: tuple[tuple[int, int, int], ...] = ()
         self._identity: Identity | None = None
-        self._client: Client | None = None
-        self._opened = 0.0
-        self._good_until = 0.0
+        self._context: ssl.SSLContext | None = None
+        self._talk: _Line | None = None
+        self._held: _Line | None = None
+        self._waiting = False
+
+    @classmethod
+    def polite(cls, paths: Paths, store: Store) -> "Session":
+        """Return one that keeps what the fleet manager and the site ask for, whichever process was told."""
+        return cls(paths, manners=Manners(store, SYSTEM, Hours(store, SYSTEM)))
 
     @property
     def identity(self) -> Identity:
@@ -87,7 +123,7 @@ class Session:
         stamp = self._look()
         if self._identity is None or stamp != self._stamp:
             self.close()
-            self._client = None
+            self._talk = self._held = self._context = None
             self._identity = Identity(self._directory)
             self._stamp = stamp
         return self._identity
@@ -97,28 +133,64 @@ class Session:
     ) -> Response:
         """Send one request over a connection that is young enough and whose SVIDs are still good."""
         identity = self.identity
-        if self._client is None:
-            context = mutual_context(identity.file(CERTIFICATE), identity.file(KEY), identity.anchors)
-            self._client = Client(identity.url, context=context, check_peer=self._check_peer)
-        if time.monotonic() - self._opened > self._max_age or time.time() > self._good_until:
-            self._client.close()
-        return self._client.request(method, path, headers=headers, body=body)
+        self._mind()
+        if self._talk is None:
+            self._talk = _Line(identity, self._tls(identity))
+        self._talk.renew(self._max_age)
+        return self._heard(self._talk.client.request(method, path, headers=headers, body=body))
+
+    def hold(self, path: str, *, headers: Iterable[tuple[str, str]], seconds: float) -> None:
+        """GET `path`, whose answer the fleet manager may hold back for `seconds`: see `answer`."""
+        identity = self.identity
+        self._mind()
+        if self._held is None:
+            self._held = _Line(identity, self._tls(identity))
+        self._held.renew(self._max_age, seconds)
+        self._held.client.begin("GET", path, headers=headers)
+        self._waiting = True
+
+    @property
+    def held(self) -> int:
+        """What becomes readable when an answer that is held back arrives; -1 while none is waited for."""
+        return self._held.client.fileno() if self._waiting and self._held is not None else -1
+
+    def answer(self) -> Response | None:
+        """Return the answer that was held back, None while it is; once it has begun it comes whole."""
+        assert self._held is not None  # noqa: S101 - `hold` came before
+        try:
+            if not self._held.client.arrived():
+                return None
+            self._waiting = False
+            return self._heard(self._held.client.finish("GET"))
+        except EdgewrightError:
+            self._waiting = False
+            raise
+
+    def let_go(self) -> None:
+        """Do not wait any longer for what is held back, nor keep a connection for it."""
+        self._waiting = False
+        if self._held is not None:
+            self._held.client.close()
 
     def close(self) -> None:
-        """Close the connection; the next request opens another."""
-        if self._client is not None:
-            self._client.close()
+        """Close the connections; the next request opens another."""
+        self.let_go()
+        if self._talk is not None:
+            self._talk.client.close()
 
-    def _check_peer(self, peer: ssl.SSLSocket) -> None:
-        identity = self._identity
-        der = peer.getpeercert(binary_form=True)
-        if identity is None or der is None:
-            raise IdentityError("the server showed no certificate")
-        found, leaf = svid.check_leaf(der, trust_domain=identity.client.trust_domain)
-        if found != identity.server:
-            raise IdentityError(f"the server is {found}, expected {identity.server} (spec: ID-12)")
-        self._opened = time.monotonic()
-        self._good_until = min(leaf.not_after, max(identity.not_after, time.time()))
+    def _tls(self, identity: Identity) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = mutual_context(identity.file(CERTIFICATE), identity.file(KEY), identity.anchors)
+        return self._context
+
+    def _mind(self) -> None:
+        if self._manners is not None:
+            self._manners.before()
+
+    def _heard(self, response: Response) -> Response:
+        if self._manners is not None:
+            self._manners.heard(response)
+        return response
 
     def _look(self) -> tuple[tuple[int, int, int], ...]:
         """Return what tells whether an identity file was replaced; empty where there is none."""
@@ -130,6 +202,17 @@ class Session:
                 return ()
             stamps.append((found.st_ino, found.st_mtime_ns, found.st_size))
         return tuple(stamps)
+
+
+def _check_server(identity: Identity, peer: ssl.SSLSocket) -> float:
+    """Return until when (unix seconds) the server's SVID is good; raise IdentityError for another server."""
+    der = peer.getpeercert(binary_form=True)
+    if der is None:
+        raise IdentityError("the server showed no certificate")
+    found, leaf = svid.check_leaf(der, trust_domain=identity.client.trust_domain)
+    if found != identity.server:
+        raise IdentityError(f"the server is {found}, expected {identity.server} (spec: ID-12)")
+    return leaf.not_after
 
 
 def _first_certificate(path: str) -> str:

@@ -1,7 +1,7 @@
 """The site's own settings of the agent: `agent.yaml` (docs/reference/agent.md). Nothing in it is required."""
 
+import ipaddress
 import os
-import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Self
 
@@ -14,19 +14,12 @@ from edgewright.protocol.documents import Text
 from edgewright.protocol.errors import DocumentError
 from edgewright.protocol.quantities import parse_quantity
 
-DEFAULT_POLL_SECONDS: Final = 60.0
-_LEAST_SECONDS: Final = 0.1
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MOVED: Final = {"poll": "polling", "rollback": "rollback"}
+"""What is a matter of the policy, and how it is called there."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A part of the file; a member that is not known is a mistake that is told."""
-
-
-class Poll(_Part, frozen=True, kw_only=True):
-    """How often desired state is asked for."""
-
-    rate: str = "60s"
 
 
 class Engine(_Part, frozen=True, kw_only=True):
@@ -69,23 +62,43 @@ class CapabilitySettings(_Part, frozen=True, kw_only=True):
     reserved: Reserved = Reserved()
 
 
-class Rollback(_Part, frozen=True, kw_only=True):
-    """What becomes of an update that fails; `keep` good revisions besides the running one stay here."""
+class Control(_Part, frozen=True, kw_only=True):
+    """Who may use the control socket besides the user the agent runs as: the members of a `group`."""
 
-    automatic: bool = True
-    keep: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
+    group: Text | None = None
+
+
+class Drop(_Part, frozen=True, kw_only=True):
+    """Where approvals are asked for and answered by files; in the state directory where nothing is said.
+
+    The members of `group` may answer; without one, the user the agent runs as.
+    """
+
+    directory: Text | None = None
+    group: Text | None = None
+
+
+class Page(_Part, frozen=True, kw_only=True):
+    """Where the local page listens: `127.0.0.1:8088`, `unix:/path`, or nowhere.
+
+    `names` are those it may be asked for by, besides addresses, localhost and the name of this machine.
+    """
+
+    listen: Text | None = None
+    names: tuple[Text, ...] = ()
 
 
 class Settings(_Part, frozen=True, kw_only=True):
     """The whole file. `device_id` overrides the one of the enrolment, `registries` names a file."""
 
     device_id: DeviceId | None = None
-    poll: Poll = Poll()
     engine: Engine = Engine()
     registries: Text | None = None
-    rollback: Rollback = Rollback()
     telemetry: Telemetry = Telemetry()
     capabilities: CapabilitySettings = CapabilitySettings()
+    control: Control = Control()
+    page: Page = Page()
+    drop: Drop = Drop()
 
     @classmethod
     def load(cls, path: str | None = None) -> Self:
@@ -109,6 +122,9 @@ class Settings(_Part, frozen=True, kw_only=True):
             line.strip() and not line.lstrip().startswith(b"#") for line in data.splitlines()
         )
         plain = yaml.load(data, source=source) if says_something else {}
+        for name in _MOVED.keys() & (plain if isinstance(plain, dict) else ()):
+            message = f"belongs into the policy (policy.yaml), as {_MOVED[name]}"
+            raise DocumentError(message, source=source, path=f"$.{name}")
         try:
             settings = msgspec.convert({} if plain is None else plain, cls)
         except msgspec.ValidationError as error:
@@ -118,11 +134,6 @@ class Settings(_Part, frozen=True, kw_only=True):
             ) from None
         settings._check(source)
         return settings
-
-    @property
-    def poll_seconds(self) -> float:
-        """How often to poll, in seconds."""
-        return seconds_of(self.poll.rate)
 
     @property
     def telemetry_environment(self) -> dict[str, str]:
@@ -142,7 +153,7 @@ class Settings(_Part, frozen=True, kw_only=True):
 
     def _check(self, source: str) -> None:
         checks = (
-            ("$.poll.rate", seconds_of, self.poll.rate),
+            ("$.page.listen", page_address, self.page.listen),
             ("$.capabilities.memory", parse_quantity, self.capabilities.memory),
             ("$.capabilities.storage", parse_quantity, self.capabilities.storage),
             ("$.capabilities.reserved.memory", parse_quantity, self.capabilities.reserved.memory),
@@ -159,10 +170,25 @@ class Settings(_Part, frozen=True, kw_only=True):
                 raise DocumentError("expected an absolute path", source=source, path=path)
 
 
-def seconds_of(text: str) -> float:
-    """Return the seconds that `60s`, `5m`, `1h` or `500ms` mean; raise ValueError otherwise."""
-    match = re.fullmatch(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(ms|s|m|h)", text)
-    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    if seconds < _LEAST_SECONDS:
-        raise ValueError(f"{text[:40]!r}: expected a duration such as 60s, 5m or 1h")
-    return seconds
+def page_address(text: str) -> tuple[str, int] | str:
+    """Return where the page listens: a loopback address and a port, or the path of a unix socket.
+
+    Anything else raises ValueError: the page speaks no TLS, and a password must not cross a network without.
+    """
+    expected = "expected a loopback address such as 127.0.0.1:8088, or unix:/path"
+    if text.startswith("unix:/"):
+        return text.removeprefix("unix:")
+    host, _, port = text.rpartition(":")
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+        number = int(port)
+    except ValueError:
+        raise ValueError(f"{text[:60]!r}: {expected}") from None
+    if not 0 < number < 2**16:
+        raise ValueError(f"{text[:60]!r}: there is no such port")
+    if not address.is_loopback:
+        raise ValueError(
+            f"{text[:60]!r}: {expected}; for other machines put a proxy with TLS in front of it"
+            " (docs/how-to/decide-on-site.md)"
+        )
+    return str(address), number

@@ -2,8 +2,8 @@
 
 Two manifests are kept as the bytes they came in: the one *received* and not yet judged (the inbox), and the
 one *accepted* last, finished or not (spec: DS-16, OP-17). A manifest that was refused is remembered by its
-digest, so that meeting it again costs nothing. The tables of revisions and reports are read and written by
-`ledger.py` and `outbox.py`; the schema of all of them is here.
+digest, so that meeting it again costs nothing. The tables of revisions, of reports and of what the site
+decided are read and written by `ledger.py`, `outbox.py` and `consent/`; the schema of all of them is here.
 
 A database that is damaged is moved aside, one that is missing is noticed, and a new one takes its place, in
 one step with what a copy beside it tells of the accepted manifest (`mirror.py`), so that nothing older is
@@ -16,13 +16,39 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 
 from edgewright.agent import log, mirror
 from edgewright.agent.locks import wait_for
 from edgewright.agent.paths import Paths
 from edgewright.protocol.errors import EdgewrightError
 
-_VERSION = 2
+_VERSION = 3
+_CONSENT = """
+CREATE TABLE approvals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    deployment_id TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
+    asked REAL NOT NULL, valid_seconds REAL NOT NULL, summary TEXT NOT NULL, verdict TEXT NOT NULL,
+    by TEXT NOT NULL DEFAULT '', via TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
+    decided REAL, until REAL, expires REAL
+);
+CREATE TABLE overrides (
+    deployment_id TEXT PRIMARY KEY, kind TEXT NOT NULL, digest TEXT NOT NULL,
+    by TEXT NOT NULL, via TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE holds (
+    deployment_id TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
+    reason TEXT NOT NULL, message TEXT NOT NULL, since REAL NOT NULL, until REAL, approval INTEGER
+) WITHOUT ROWID;
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, uid INTEGER,
+    via TEXT NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL
+);
+CREATE TABLE durations (
+    deployment_id TEXT NOT NULL, kind TEXT NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (deployment_id, kind)
+) WITHOUT ROWID;
+"""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE manifests (
@@ -57,7 +83,8 @@ _UPGRADES = {
     1: (
         "ALTER TABLE revisions ADD COLUMN leaving TEXT NOT NULL DEFAULT '[]'",
         "ALTER TABLE revisions ADD COLUMN stand_in TEXT",
-    )
+    ),
+    2: tuple(_CONSENT.split(";\n")),
 }
 _KEPT_EVENTS = 500
 _KEPT_REFUSALS = 64
@@ -69,6 +96,10 @@ _ROOM_BYTES = 256 * 1024  # what a database that is opened takes, and more
 SECURITY = "security"
 STATE = "state"
 SERVER = "server"
+CLOCK_LATEST = "clock.latest"
+"""The meta name of the latest time (unix seconds) that was reached: a clock that shows less is wrong."""
+CLOCK_TRUST = "clock.trust"
+"""The meta name of why the clock is not believed now, empty when it is (clock.py)."""
 REBUILT = "rebuilt"
 """The meta name under which a new database tells why it is one, until a round has put the rest together."""
 
@@ -130,11 +161,13 @@ class Event:
 class Store:
     """The open database. `transaction` groups what has to be on disk together or not at all.
 
-    `moved_aside` is where a damaged one went that was found at opening, None when all was well.
+    `now` tells unix seconds. `moved_aside` is where a damaged one went that was found at opening, None when
+    all was well.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, now: Callable[[], float] = time.time) -> None:
         self.path = path
+        self._now = now
         self.moved_aside: str | None = None
         try:
             self.connection = _open(path)
@@ -144,6 +177,8 @@ class Store:
             self.moved_aside = move_aside(path)
             self.connection = _open(path, _damaged(error, self.moved_aside))
         self._file = _file_at(path)
+        self._remembered: dict[str, str | None] = {}
+        self._changes = (-1, -1)
 
     def is_current(self) -> bool:
         """Whether this is still the database at its path, and not one that was moved aside or deleted."""
@@ -167,6 +202,23 @@ class Store:
         """Return the remembered text called `name`."""
         row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
+
+    def recheck(self) -> None:
+        """Let `remembered` tell what others have changed since."""
+        others = int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+        if others != self._changes[0]:
+            self._changes = others, self.connection.total_changes
+            self._remembered.clear()
+
+    def remembered(self, name: str) -> str | None:
+        """Return what `meta` does, by the last `recheck` and our own changes: for what is asked often."""
+        ours = self.connection.total_changes
+        if ours != self._changes[1]:
+            self._changes = self._changes[0], ours
+            self._remembered.clear()
+        if name not in self._remembered:
+            self._remembered[name] = self.meta(name)
+        return self._remembered[name]
 
     def set_meta(self, name: str, value: str) -> None:
         """Remember `value` as `name`; writes nothing when it is so already."""
@@ -241,7 +293,7 @@ class Store:
         with self.transaction():
             self.connection.execute(
                 "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)",
-                (manifest.relation, manifest.digest, time.time()),
+                (manifest.relation, manifest.digest, self._now()),
             )
             self.connection.execute(
                 "DELETE FROM refused WHERE at < (SELECT min(at) FROM"
@@ -259,10 +311,17 @@ class Store:
         self.save_copy()
 
     def record(self, kind: str, message: str) -> None:
-        """Remember an event; the oldest are forgotten."""
+        """Remember an event; the oldest are forgotten. A time at which something happened was reached."""
+        now = self._now()
         with self.transaction():
             self.connection.execute(
-                "INSERT INTO events (at, kind, message) VALUES (?, ?, ?)", (time.time(), kind, message)
+                "INSERT INTO events (at, kind, message) VALUES (?, ?, ?)", (now, kind, message)
+            )
+            self.connection.execute(
+                "INSERT INTO meta SELECT ?1, ?2 WHERE NOT EXISTS"
+                " (SELECT 1 FROM meta WHERE name = ?4 AND value <> '')"
+                " ON CONFLICT (name) DO UPDATE SET value = ?2 WHERE CAST(value AS REAL) < ?3",
+                (CLOCK_LATEST, f"{now:.0f}", now, CLOCK_TRUST),
             )
             self.connection.execute(
                 "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?", (_KEPT_EVENTS,)
@@ -299,7 +358,7 @@ class Store:
         self.connection.execute(
             "INSERT OR REPLACE INTO manifests (slot, relation, etag, digest, body, version, at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (slot, manifest.relation, manifest.etag, manifest.digest, manifest.body, version, time.time()),
+            (slot, manifest.relation, manifest.etag, manifest.digest, manifest.body, version, self._now()),
         )
 
 
@@ -449,7 +508,7 @@ def _create(connection: sqlite3.Connection, path: str, why_new: str) -> None:
     """Make the tables, and put in what the copy tells, in one step."""
     with _Transaction(connection):
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:  # nobody was quicker
-            for statement in _SCHEMA.split(";\n"):
+            for statement in (_SCHEMA + _CONSENT).split(";\n"):
                 connection.execute(statement)
             _restore(connection, path, why_new)
             connection.execute(f"PRAGMA user_version = {_VERSION}")

@@ -76,7 +76,8 @@ def _database_problem(path: str) -> str | None:
 def _look_through(
     paths: Paths, settings: Settings, runtimes: Mapping[str, Runtime] | None, *, mend: bool
 ) -> Iterator[Finding]:
-    store, session = Store(paths.database), Session(paths)
+    store = Store(paths.database)
+    session = Session.polite(paths, store)
     try:
         restore_owner(paths, store)
         device = Device(

@@ -1,11 +1,15 @@
 """The watch: the small process that stays. It polls, posts, listens and starts rounds, and no more.
 
 One thread, one wait with one deadline. A round is started when the watch starts, when manifest bytes arrive
-that are not known, when the container engine tells of something that concerns us, when a round asked to be
-followed by another, and every quarter of an hour. Everything that must survive is in the store, so ending the
-watch at any instant loses nothing. When its database is damaged or taken away, the watch becomes a new one.
+that are not known, when the container engine tells of something that concerns us, when a person leaves word
+or changes the policy, when the time of day was set, when a round asked to be followed by another, and every
+quarter of an hour. Everything that must survive is in the store, so ending the watch at any instant loses
+nothing. When its database is damaged or taken away, the watch becomes a new one.
 
-    python -I -m edgewright.agent.watch --state DIR [--config FILE] [--poll SECONDS]
+    python -I -m edgewright.agent.watch --state DIR [--config FILE] [--policy FILE] [--poll SECONDS]
+        [--drop DIR] [--control-group GID] [--page ADDRESS]
+
+SIGHUP: a person wants a poll and a round now. SIGUSR1: a round now, something was decided on this device.
 
 Standard library only, and little of it: what this process loads it keeps for months (docs/decisions/0003).
 """
@@ -17,25 +21,28 @@ import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 
 from edgewright.agent import log
 from edgewright.agent.backoff import jitter, pause, spread
+from edgewright.agent.clock import SYSTEM, Clock, keep
+from edgewright.agent.doors import LONGEST_PATH, Door
 from edgewright.agent.engine_events import EngineEvents
-from edgewright.agent.failpoints import hit
 from edgewright.agent.link import Link
 from edgewright.agent.locks import lock
-from edgewright.agent.paths import DEFAULT_STATE, Paths
+from edgewright.agent.notices import Notices
+from edgewright.agent.paths import DEFAULT_STATE, Paths, policy_path
+from edgewright.agent.rounds import BUSY, Rounds
 from edgewright.agent.session import Session
 from edgewright.agent.store import STATE, Store, StoreFullError, is_damage
 from edgewright.protocol.errors import EdgewrightError
 
-DEFAULT_POLL_SECONDS = 60.0
-_BUSY = 75  # a round's exit code when another one is at work (round.py)
 _BUSY_RETRY_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 900.0  # for what changes without a word: capabilities, and what no event told of
 _HEALTH_SECONDS = 60.0  # between two rounds where nobody but a round runs health checks
 _SETTLE_SECONDS = 0.3  # from an event to its round: what belongs together comes together
 _SETTLE_AT_MOST_SECONDS = 60.0
+_CRASHES = 3  # of rounds in a row until the timetable of before is followed: it is the best there is
 _FULL_SECONDS = 5.0  # from one look at a disk that was full at the start to the next
 _CALM_SECONDS = 300.0  # without an event: the next one is answered at once again
 
@@ -49,43 +56,60 @@ class DatabaseLostError(Exception):
 
 
 class Watch:
-    """Joins the link to the fleet manager with the rounds; `run` returns never, `Stop` ends it."""
+    """Joins the link to the fleet manager with the rounds; `run` returns never, `Stop` ends it.
+
+    `poll_seconds` outranks the rate of the policy where it is given.
+    """
 
     __slots__ = (
         "_again_at",
+        "_clock",
         "_crashes",
+        "_doors",
         "_engine",
+        "_knows_hours",
         "_link",
         "_look_again_seconds",
+        "_notices",
         "_nudged",
-        "_pid",
-        "_pipe",
         "_poll_seconds",
-        "_round",
+        "_rounds",
         "_stirred_at",
         "_stirs",
         "_store",
-        "_text",
         "_wake",
+        "_woken",
     )
 
-    def __init__(self, link: Link, store: Store, poll_seconds: float, round_command: list[str]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        store: Store,
+        rounds: Rounds,
+        notices: Notices,
+        *,
+        doors: list[Door] | None = None,
+        poll_seconds: float | None = None,
+        clock: Clock = SYSTEM,
+    ) -> None:
         self._link = link
         self._store = store
+        self._rounds = rounds
+        self._notices = notices
+        self._doors = doors or []
         self._poll_seconds = poll_seconds
-        self._round = round_command
+        self._clock = clock
         self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._again_at: float | None = 0.0
-        self._nudged = False
-        self._engine = EngineEvents()
+        self._nudged = self._woken = False
+        # A policy that was changed while nobody looked may forbid what the timetable of before allows.
+        self._knows_hours = not os.path.exists(notices.policy)
+        self._engine = EngineEvents(clock)
         self._look_again_seconds = _LOOK_AGAIN_SECONDS
         self._stirs = 0
         self._stirred_at = float("-inf")
         self._crashes = 0
-        self._pid = 0
-        self._pipe = -1
-        self._text = b""
 
     def run(self) -> None:
         """Talk, start rounds and wait, for ever."""
@@ -93,7 +117,7 @@ class Watch:
         while True:
             try:
                 if stumbles:
-                    self._wait(time.monotonic() + pause(stumbles, jitter()))
+                    self._wait(self._clock.monotonic() + pause(stumbles, jitter()))
                 self._turn()
             except (OSError, sqlite3.OperationalError) as error:
                 # No room on the disk, no memory for a round: ending would make neither better.
@@ -105,72 +129,98 @@ class Watch:
     def _turn(self) -> None:
         """Do what is due now, then wait for what is due next."""
         if not self._store.is_current():
-            if not self._pid:
+            if not self._rounds.at_work:
                 raise DatabaseLostError
             self._wait(float("inf"))  # the round may be the one that has put another in its place
             return
+        if self._link.hours.look():
+            self._again_at = 0.0
+        if self._notices.changed():
+            self._stir()
+        if self._woken:
+            self._woken = False
+            self._again_at = 0.0
         if self._nudged:
             self._nudged = False
-            self._link.polls.due = self._link.posts.due = self._again_at = 0.0
+            self._again_at = 0.0
+            self._link.ask()
         if self._link.greet():
             self._again_at = 0.0
         self._start_round_if_due()
         self._engine.connect()
-        while self._link.post():
-            pass
-        if self._link.poll(self._poll_seconds):
+        for door in self._doors:
+            door.open()
+        if self._knows_hours and self._talk():
             self._again_at = 0.0
         else:
             self._wait(self._deadline())
+
+    def _talk(self) -> bool:
+        """Say and ask what is due; return whether there is news for a round."""
+        while self._link.post():
+            pass
+        rate = self._link.hours.table.poll if self._poll_seconds is None else self._poll_seconds
+        news = self._link.poll(rate)
+        return self._link.fetch_policy() or news
 
     def poll_now(self) -> None:
         """Poll and start a round as soon as what is being done is done: a person asked for it."""
         self._nudged = True
 
+    def look_now(self) -> None:
+        """Start a round as soon as what is being done is done: something was decided on this device."""
+        self._woken = True
+
     def end(self) -> None:
         """Leave everything as the next start needs it."""
-        self.end_round()
+        self.end_children()
         try:
             self._link.note_contact()
+            keep(self._store, self._clock, self._link.hours.trust, now=True)
         except sqlite3.Error as error:
             log.warning(f"when the fleet manager answered last could not be noted: {error}")
 
-    def end_round(self) -> None:
-        """Kill the round at work and what it started; the next one begins where it stood."""
-        if self._pid:
-            try:
-                os.kill(self._pid, signal.SIGKILL)
-                kill_children(self._pid)
-                os.waitpid(self._pid, 0)
-            except ProcessLookupError:
-                pass  # we were asked to end in the instant in which the round was reaped
-            self._pid = 0
+    def end_children(self) -> None:
+        """End the round at work and whoever serves a door."""
+        self._rounds.kill()
+        for door in self._doors:
+            door.close()
 
     def _deadline(self) -> float:
         """Return the next instant (monotonic) at which something is to be done without being told."""
-        times = [self._link.due(), self._engine.due]
-        if self._again_at is not None and not self._pid:
+        times = [self._engine.due, *(door.due for door in self._doors)]
+        if self._knows_hours:
+            times.append(self._link.due())
+        if self._again_at is not None and not self._rounds.at_work:
             times.append(self._again_at)
         return min(times)
 
     def _wait(self, deadline: float) -> None:
+        """Wait until `deadline` (monotonic) at most, and let whoever has something to hear hear it."""
+        hearers: dict[int, Callable[[], None]] = {
+            self._wake: self._hear_signals,
+            self._rounds.fd: self._hear_round,
+            self._engine.fd: self._hear_engine,
+            self._link.fd: self._hear_answer,
+        }
+        hearers.update((door.fd, door.hear) for door in self._doors)
+        hearers.pop(-1, None)
         poller = select.poll()
-        poller.register(self._wake, select.POLLIN)
-        if self._pid:
-            poller.register(self._pipe, select.POLLIN)
-        engine = self._engine.fd
-        if engine >= 0:
-            poller.register(engine, select.POLLIN)
-        seconds = deadline - time.monotonic()
-        milliseconds = None if seconds == float("inf") else max(int(seconds * 1000) + 1, 0)
-        for fd, _ in poller.poll(milliseconds):
-            if fd == self._wake:
-                os.read(self._wake, 512)
-            elif fd == engine:
-                if self._engine.hear():
-                    self._stir()
-            else:
-                self._hear()
+        for fd in hearers:
+            poller.register(fd, select.POLLIN)
+        for fd, _ in self._clock.wait(poller, deadline):
+            hearers[fd]()
+
+    def _hear_signals(self) -> None:
+        os.read(self._wake, 512)
+
+    def _hear_engine(self) -> None:
+        if self._engine.hear():
+            self._stir()
+
+    def _hear_answer(self) -> None:
+        if self._link.hear():
+            self._again_at = 0.0
 
     def _stir(self) -> None:
         """Let a round look at what the engine told of; the longer the trouble goes on, the later.
@@ -178,7 +228,7 @@ class Watch:
         What a round does itself is told of as well. It is not told apart from what others do meanwhile: one
         more round looks at either, finds nothing to do where it was the former, and so nothing more is told.
         """
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now - self._stirred_at > _CALM_SECONDS:
             self._stirs = 0
         self._stirred_at = now
@@ -188,47 +238,30 @@ class Watch:
             self._stirs += 1
 
     def _start_round_if_due(self) -> None:
-        if self._pid or self._again_at is None or time.monotonic() < self._again_at:
+        if self._rounds.at_work or self._again_at is None or self._clock.monotonic() < self._again_at:
             return
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
-        try:
-            os.set_inheritable(theirs, True)
-            self._pid = os.posix_spawn(
-                self._round[0],
-                [*self._round, "--report-fd", str(theirs)],
-                os.environ,
-                file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
-                setsid=True,
-                setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
-            )
-        except OSError:
-            os.close(ours)
-            raise
-        finally:
-            os.close(theirs)
+        self._rounds.start()
         self._again_at = None
-        self._pipe = ours
-        self._text = b""
-        hit("round.spawned")
 
-    def _hear(self) -> None:
+    def _hear_round(self) -> None:
         """Take in what the round says.
 
-        `outbox` wakes us up, `again SECONDS` asks for another round, `engine JSON` tells where to listen.
+        `outbox` wakes us up, `timetable` tells that it has read the policy, `again SECONDS` asks for another
+        round, `engine JSON` tells where to listen.
         """
-        data = os.read(self._pipe, 4096)
-        if not data:
-            self._round_ended()
-            return
-        *lines, self._text = (self._text + data).split(b"\n")
+        lines, code = self._rounds.hear()
         for line in lines:
             word, _, rest = line.partition(b" ")
             if word == b"engine":
                 self._listen(json.loads(rest))
+            elif word == b"timetable":
+                self._knows_hours = True
             elif word == b"again":
-                again = time.monotonic() + float(rest)
+                again = self._clock.monotonic() + float(rest)
                 # News that came while the round was at work do not wait for it.
                 self._again_at = again if self._again_at is None else min(again, self._again_at)
+        if code is not None:
+            self._round_ended(code)
 
     def _listen(self, engine: dict[str, str]) -> None:
         """Listen to the engine a round works with: its `socket`, our `label`, and `health`: who checks it."""
@@ -237,47 +270,29 @@ class Watch:
         self._engine.listen_to(engine["socket"], engine["label"], health=not ours)
         self._engine.connect()
 
-    def _round_ended(self) -> None:
-        """Reap the round; one that broke is followed by another, later each time."""
-        os.close(self._pipe)
-        kill_children(self._pid)
-        _, status = os.waitpid(self._pid, 0)
-        self._pid = 0
-        code = os.waitstatus_to_exitcode(status)
+    def _round_ended(self, code: int) -> None:
+        """Go on after a round; one that broke is followed by another, later each time."""
         if code == 0:
             self._crashes = 0
+            self._knows_hours = True
             if self._again_at is None:
-                self._again_at = time.monotonic() + spread(self._look_again_seconds, jitter())
+                self._again_at = self._clock.monotonic() + spread(self._look_again_seconds, jitter())
             return
-        if code == _BUSY:
-            self._again_at = time.monotonic() + _BUSY_RETRY_SECONDS
+        if code == BUSY:
+            self._again_at = self._clock.monotonic() + _BUSY_RETRY_SECONDS
             return
         self._crashes += 1
+        self._knows_hours = self._knows_hours or self._crashes >= _CRASHES
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         log.warning(f"a round {how}")
-        again = time.monotonic() + pause(self._crashes, jitter())
+        again = self._clock.monotonic() + pause(self._crashes, jitter())
         self._again_at = again if self._again_at is None else max(again, self._again_at)
         if self._crashes == 1:
             self._store.record(STATE, f"a round {how}")  # fails on a full disk: nothing may come after it
 
 
-def kill_children(leader: int) -> None:
-    """Kill what a round started and left behind: every other process of the session it leads.
-
-    To be called while the round is not yet reaped. Container engines start containers themselves, so none
-    of those is in the session.
-    """
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != leader:
-            try:
-                if os.getsid(int(name)) == leader:
-                    os.kill(int(name), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-
-
 def main(arguments: list[str], round_command: list[str] | None = None) -> int:
-    """Run the watch until SIGTERM or SIGINT; SIGHUP polls at once. Return the exit code."""
+    """Run the watch until SIGTERM or SIGINT; return the exit code. `round_command` replaces the usual one."""
     options = _options(arguments)
     paths = Paths(options.get("--state", DEFAULT_STATE))
     try:
@@ -290,25 +305,30 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
     except OSError as error:
         log.error(f"{error.filename or paths.root}: {error.strerror}")
         return 2
-    session = Session(paths)
+    session = Session.polite(paths, store)
     try:
         log.info(f"{session.identity.client}: looking after {paths.root}")
     except EdgewrightError as error:
         log.error(str(error))
         return 2
+    poll = options.get("--poll")
     watch = Watch(
         Link(session, store),
         store,
-        float(options.get("--poll", DEFAULT_POLL_SECONDS)),
-        round_command or _round_command(paths, options.get("--config")),
+        Rounds(round_command or _command("round", paths, options)),
+        Notices(policy_path(options.get("--policy")), options.get("--drop", paths.drop)),
+        doors=_doors(paths, options),
+        poll_seconds=None if poll is None else float(poll),
     )
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGHUP, lambda *_: watch.poll_now())
+    signal.signal(signal.SIGUSR1, lambda *_: watch.look_now())
     lost = False
     try:
         watch.run()
     except DatabaseLostError:
+        watch.end_children()
         lost = True
     except Stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -319,7 +339,7 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
         if not is_damage(error):
             log.error(f"{paths.database}: {error}; the next start looks after it")
             return 1
-        watch.end_round()
+        watch.end_children()
         store.give_up(error)
         lost = True
     finally:
@@ -347,9 +367,25 @@ def _stop(*_: object) -> None:
     raise Stop
 
 
-def _round_command(paths: Paths, config: str | None) -> list[str]:
-    command = [sys.executable, "-I", "-m", "edgewright.agent.round", "--state", paths.root]
-    return [*command, "--config", config] if config else command
+def _command(module: str, paths: Paths, options: dict[str, str]) -> list[str]:
+    """Return how to start `edgewright.agent.<module>` here, with the files it shall read."""
+    command = [sys.executable, "-I", "-m", f"edgewright.agent.{module}", "--state", paths.root]
+    for name in ("--config", "--policy"):
+        if name in options:
+            command += [name, options[name]]
+    return command
+
+
+def _doors(paths: Paths, options: dict[str, str]) -> list[Door]:
+    """Return where people and programs of this device may knock."""
+    group = int(options.get("--control-group", -1))
+    # Nobody but the agent comes into its state directory, and a socket's path has to be short.
+    beside, elsewhere = paths.control_sockets
+    path = elsewhere if group >= 0 or len(os.fsencode(beside)) > LONGEST_PATH else beside
+    doors = [Door(f"unix:{path}", _command("control", paths, options), group=group)]
+    if "--page" in options:
+        doors.append(Door(options["--page"], _command("page", paths, options), group=group))
+    return doors
 
 
 def _options(arguments: list[str]) -> dict[str, str]:

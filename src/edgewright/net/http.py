@@ -2,6 +2,8 @@
 
 Every wait has an end: a request has one deadline from the connection to the last byte of the answer (a
 download: a longest silence, and a deadline where one is given). Only looking up a name is left to the system.
+An answer that may be held back for long is waited for elsewhere: `begin` sends the request, `arrived` tells
+without waiting whether the answer has begun, and only then `finish` reads it.
 No redirects, no proxies, no session resumption (it leaks in CPython, and TLS-12 bounds it). Not for several
 threads at once.
 
@@ -17,7 +19,16 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from time import monotonic
 
-from edgewright.net.wire import Head, Reader, TooLargeError, WireError, bounded, decoded, render_head
+from edgewright.net.wire import (
+    READ_BYTES,
+    Head,
+    Reader,
+    TooLargeError,
+    WireError,
+    bounded,
+    decoded,
+    render_head,
+)
 from edgewright.protocol.errors import EdgewrightError
 
 DEFAULT_TIMEOUT = 15.0
@@ -208,6 +219,52 @@ class Client:
         self._receive_body(connection, head, sink, max_body)
         return answer
 
+    def begin(self, method: str, path: str, *, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Send a request without a body and return; `finish` is to follow, or `close`."""
+        clock = _Clock(self._timeout, self._timeout)
+        message = self._render(method, path, [*headers, ("accept-encoding", "gzip")], None)
+        try:
+            connection = self._connection
+            if connection is None or not connection.idle_and_alive():
+                connection = self._open(clock)
+            connection.send(message, clock)
+        except OSError as error:
+            self.close()
+            raise explain(self.origin, error, clock.limit) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        """Return what becomes readable when something arrives; -1 without a connection."""
+        return -1 if self._connection is None else self._connection.fileno()
+
+    def arrived(self) -> bool:
+        """Whether the answer to what was begun is there or on its way; never waits. Raises HttpError.
+
+        That the socket is readable is not enough: TLS talks to itself as well (session tickets, new keys).
+        """
+        assert self._connection is not None  # noqa: S101 - `begin` has set it
+        try:
+            return self._connection.arrived()
+        except (OSError, WireError) as error:
+            self.close()
+            raise explain(self.origin, error, self._timeout) from error
+
+    def finish(self, method: str) -> Response:
+        """Return the answer to the `method` request that was begun, as `request` does."""
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - `begin` has set it
+        clock = _Clock(self._timeout, self._timeout)
+        try:
+            head = connection.head(method, clock)
+        except (OSError, WireError) as error:
+            self.close()
+            raise explain(self.origin, error, clock.limit) from error
+        pieces: list[bytes] = []
+        self._receive_body(connection, head, pieces.append, self._max_body)
+        return Response(head.status, head.reason, head.headers, b"".join(pieces))
+
     def close(self) -> None:
         """Close the kept connection; the next request opens another."""
         if self._connection is not None:
@@ -256,6 +313,10 @@ class Client:
             return None
 
     def _exchange_on_new(self, method: str, message: bytes, clock: "_Clock") -> Head:
+        return self._open(clock).exchange(method, message, clock)
+
+    def _open(self, clock: "_Clock") -> "_Connection":
+        """Return a new connection, in place of the one there was."""
         self.close()
         if self.origin.scheme == "https" and self._context is None:
             raise UrlError(f"{self.origin.name}: an https:// address needs certificates to check it by")
@@ -266,7 +327,7 @@ class Client:
             secured = stream.secure(self.origin, self._context)
             if self._check_peer is not None:
                 self._check_peer(secured)
-        return connection.exchange(method, message, clock)
+        return connection
 
     def _receive_body(
         self, connection: "_Connection", head: Head, sink: Callable[[bytes], object], limit: int | None
@@ -354,6 +415,17 @@ class _Stream:
             self._socket.settimeout(self.clock.remaining())
             view = view[self._socket.send(view[: 256 * 1024]) :]
 
+    def receive_at_once(self, limit: int) -> bytes | None:
+        """Return what is here already, nothing (None) where that is none of the other side's words."""
+        self._socket.settimeout(0)
+        try:
+            return self._socket.recv(limit)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def is_silent(self) -> bool:
         """Whether there is nothing to read, not even an ending."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
@@ -389,15 +461,11 @@ class _Connection:
 
     def exchange(self, method: str, message: bytes, clock: _Clock) -> Head:
         """Send a request and read the head of its answer."""
-        self._stream.clock = clock
-        reused, self._used = self._used, True
+        reused = self._used
         seen = self.reader.received
         fully_sent = False
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):
-                # The answer may be there all the same: a body refused early, a TLS alert that says why.
-                self._stream.send(message)
-                fully_sent = True
+            fully_sent = self.send(message, clock)
             return self.reader.head(method)
         except TimeoutError:
             raise
@@ -405,6 +473,35 @@ class _Connection:
             if reused and self.reader.received == seen:
                 raise _DeadConnectionError(fully_sent) from error
             raise
+
+    def send(self, message: bytes, clock: _Clock) -> bool:
+        """Send a request; return whether it was sent whole.
+
+        Its answer may be there all the same: a body refused early, a TLS alert that says why.
+        """
+        self._stream.clock = clock
+        self._used = True
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._stream.send(message)
+            return True
+        return False
+
+    def arrived(self) -> bool:
+        """Whether bytes of an answer are here; never waits."""
+        data = self._stream.receive_at_once(READ_BYTES)
+        if data == b"":
+            raise WireError("the connection was closed before the answer")
+        if data is not None:
+            self.reader.feed(data)
+        return data is not None
+
+    def head(self, method: str, clock: _Clock) -> Head:
+        """Read the head of the answer to what was sent."""
+        self._stream.clock = clock
+        return self.reader.head(method)
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
     def close(self) -> None:
         self._stream.close()

@@ -117,6 +117,11 @@ class Reader:
         """Whether bytes nobody asked for are waiting: then the connection cannot be used again."""
         return bool(self._buffer)
 
+    def feed(self, data: bytes) -> None:
+        """Take in bytes that came before they were asked for."""
+        self.received += len(data)
+        self._buffer += data
+
     def head(self, method: str) -> Head:
         """Read the head of the answer to a `method` request, passing over interim (1xx) answers."""
         for _ in range(MAX_INTERIM_ANSWERS):
@@ -172,8 +177,7 @@ class Reader:
         data = self._receive(READ_BYTES)
         if not data:
             raise WireError(f"the connection was closed in the middle of {where}")
-        self.received += len(data)
-        self._buffer += data
+        self.feed(data)
 
     def _exactly(self, count: int) -> Iterator[bytes]:
         while count:

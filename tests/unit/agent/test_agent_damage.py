@@ -18,6 +18,7 @@ from edgewright.agent.revisions import Failure, Progress, Revision, Stage, Stand
 from edgewright.agent.store import REBUILT, Manifest, Store
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.status import State
+from support.bench import FakeIdentity
 
 US = "spiffe://example.org/margo/wfm/main/client/edge-01"
 ONE = "11111111-1111-4111-8111-111111111111"
@@ -25,7 +26,9 @@ G, N = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
 class NoSession:
-    """Nobody has to ask who we are."""
+    """Who we are; nothing is asked of the fleet manager."""
+
+    identity = FakeIdentity()
 
 
 def manifest(version=5, *, relation=US, accepted=True, note=""):

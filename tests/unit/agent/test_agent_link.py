@@ -8,25 +8,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewright.agent import channel, log
 from edgewright.agent import link as link_module
-from edgewright.agent import log
 from edgewright.agent.answers import NOT_AUTHORIZED, RefusalError, pause_after
 from edgewright.agent.backoff import CEILING_SECONDS, pause, spread
+from edgewright.agent.hours import Hours
 from edgewright.agent.link import LAST_PROBLEM, Link
+from edgewright.agent.manners import Manners
 from edgewright.agent.outbox import CAPABILITIES, Outbox
 from edgewright.agent.session import NotEnrolledError
 from edgewright.agent.store import Store
 from edgewright.net.http import HttpError, Response
+from support.fake_clock import FakeClock
 
 HERE = "spiffe://example.org/margo/wfm/main/client/edge-01"
 
 
 class FakeIdentity:
     client = HERE
+    not_before = 1_700_000_000
 
 
 class FakeSession:
-    """Answers every request with what `answers` maps (method, path) to; a body tells 200 from the rest."""
+    """Answers every request with what `answers` maps (method, path) to; a body tells 200 from the rest.
+
+    What is asked with `Prefer: wait` is kept until `held_answer` is set.
+    """
+
+    manners = None
+    held_answer = None
+    held = -1
 
     def __init__(self):
         self.identity = FakeIdentity()
@@ -34,22 +45,30 @@ class FakeSession:
         self.sent = []
 
     def request(self, method, path, *, headers=(), body=None):
+        self.manners.before()
         self.sent.append((method, path))
         answer = self.answers.get((method, path), Response(200, "OK", {}, b""))
+        return self._heard(answer)
+
+    def hold(self, path, *, headers, seconds):
+        self.manners.before()
+        self.sent.append(("HOLD", dict(headers)["prefer"]))
+        self.held = 7
+
+    def answer(self):
+        if self.held_answer is None:
+            return None
+        self.held = -1
+        return self._heard(self.held_answer)
+
+    def let_go(self):
+        self.held = -1
+
+    def _heard(self, answer):
         if isinstance(answer, Exception):
             raise answer
+        self.manners.heard(answer)
         return answer
-
-
-class FakeTime:
-    def __init__(self):
-        self.now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-    def time(self):
-        return 1_800_000_000.0 + self.now
 
 
 POLL = ("GET", "/api/v1/deployments")
@@ -59,11 +78,10 @@ POST = ("POST", "/status")
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = FakeTime()
-    monkeypatch.setattr(link_module, "time", clock)
     monkeypatch.setattr(link_module, "jitter", lambda: 0.5)
+    monkeypatch.setattr(channel, "jitter", lambda: 0.5)
     monkeypatch.setattr(log, "write", lambda *_: None)
-    return clock
+    return FakeClock()
 
 
 @pytest.fixture
@@ -76,8 +94,9 @@ def session():
 
 @pytest.fixture
 def link(tmp_path, session, clock):
-    store = Store(str(tmp_path / "state.db"))
-    link = Link(session, store)
+    store = Store(str(tmp_path / "state.db"), clock.time)
+    session.manners = Manners(store, clock, Hours(store, clock))
+    link = Link(session, store, clock)
     link.outbox.queue(CAPABILITIES, *PUT, b"c")
     assert link.greet()
     yield link
@@ -106,7 +125,7 @@ def test_nothing_is_said_before_the_capabilities_were_answered(link, session, cl
     assert not link.poll(60)
     assert session.sent == [PUT]
     session.answers[PUT] = Response(201, "Created", {})
-    clock.now = link.due()
+    clock.until(link.due())
     assert link.post()
     assert link.post()
     assert link.poll(60)
@@ -117,12 +136,12 @@ def test_polls_come_at_their_rate_and_only_news_is_news(link, session, clock):
     link.post()
     assert link.poll(60)
     assert not link.poll(60)
-    assert 57 <= link.due() - clock.now <= 63
-    clock.now = link.due()
+    assert 57 <= link.due() - clock.monotonic() <= 63
+    clock.until(link.due())
     assert not link.poll(60)
     assert session.sent.count(POLL) == 2
     session.answers[POLL] = manifest(2)
-    clock.now = link.due()
+    clock.until(link.due())
     assert link.poll(60)
 
 
@@ -131,8 +150,8 @@ def test_retry_after_is_obeyed_also_when_the_rate_is_higher(link, session, clock
     link.post()
     session.answers[POLL] = problem(503, headers={"retry-after": "120"}, retryable=True)
     assert not link.poll(1)
-    assert link.due() - clock.now >= 120
-    clock.now += 119
+    assert link.due() - clock.monotonic() >= 120
+    clock.forward(119)
     assert not link.poll(1)
     assert session.sent.count(POLL) == 1
 
@@ -141,12 +160,12 @@ def test_retry_after_is_obeyed_also_when_the_rate_is_higher(link, session, clock
 def test_a_report_told_to_wait_waits_although_polls_succeed(link, session, clock):
     link.post()
     link.outbox.queue("status/a", *POST, b"1")
-    session.answers[POST] = problem(429, headers={"retry-after": "300"}, retryable=True)
+    session.answers[POST] = problem(500, headers={"retry-after": "300"}, retryable=True)
     assert not link.post()
     assert link.poll(1)
-    clock.now += 299
+    clock.forward(299)
     assert not link.post()
-    clock.now += 60
+    clock.forward(60)
     session.answers[POST] = Response(201, "Created", {})
     assert link.post()
 
@@ -158,9 +177,9 @@ def test_once_the_way_is_open_again_reports_go_at_once(link, session, clock):
     session.answers[POST] = unreachable()
     for _ in range(8):
         link.post()
-        clock.now = max(clock.now, link.posts.due)
+        clock.until(link.posts.due)
     link.post()
-    assert link.posts.due > clock.now
+    assert link.posts.due > clock.monotonic()
     session.answers[POST] = Response(200, "OK", {})
     assert link.poll(60)
     assert link.post()
@@ -187,7 +206,7 @@ def test_who_is_retired_keeps_polling_and_says_all_again_once_accepted(link, ses
     assert not link.post()
     for _ in range(3):
         assert not link.poll(60)
-        clock.now = link.due()
+        clock.until(link.due())
     assert session.sent == [PUT, POLL, POLL, POLL]
     session.answers |= {PUT: Response(201, "", {}), POST: Response(201, "", {}), POLL: manifest(1)}
     assert not link.poll(60)
@@ -229,10 +248,10 @@ def test_what_could_not_be_said_again_on_a_full_disk_is_said_later(link, session
     assert link.post()
     assert not link.poll(60)
     session.answers |= {PUT: Response(201, "", {}), POLL: manifest(1)}
-    clock.now = link.due()
+    clock.until(link.due())
     with full_disk(), pytest.raises(sqlite3.OperationalError):
         link.poll(60)
-    clock.now = link.due()
+    clock.until(link.due())
     assert not link.poll(60)
     assert link.post()
     assert link.poll(60)
@@ -253,7 +272,9 @@ def test_another_identity_is_another_conversation(link, session, clock):
     link.post()
     link.poll(60)
     link.outbox.queue("status/a", *POST, b"1")
-    session.identity = type("Other", (), {"client": "spiffe://example.org/margo/wfm/b/client/x"})()
+    session.identity = type(
+        "Other", (), {"client": "spiffe://example.org/margo/wfm/b/client/x", "not_before": 0}
+    )()
     assert link.greet()
     assert not link.greet()
     assert link.outbox.first() is None
@@ -276,12 +297,12 @@ def raise_not_enrolled():
     raise NotEnrolledError("not now")
 
 
-def test_a_new_process_goes_on_with_a_conversation_or_begins_it_again(link, session, tmp_path):
-    second = Link(session, link._store)
+def test_a_new_process_goes_on_with_a_conversation_or_begins_it_again(link, session, clock):
+    second = Link(session, link._store, clock)
     assert not second.resume()
     link.post()
     assert second.resume()
-    third = Link(session, link._store)
+    third = Link(session, link._store, clock)
     assert third.greet()
     assert third.outbox.first().name == CAPABILITIES
 
@@ -293,7 +314,7 @@ def test_a_problem_is_remembered_until_it_is_over(link, session, clock):
     assert "connection refused" in link._store.meta(LAST_PROBLEM)
     session.answers[POLL] = Response(304, "Not Modified", {})
     session.answers[POLL] = manifest(1)
-    clock.now = link.due()
+    clock.until(link.due())
     link.poll(60)
     assert link._store.meta(LAST_PROBLEM) == ""
 

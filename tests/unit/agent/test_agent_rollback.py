@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.desired import snapshots_volumes
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.plan import CALM_SECONDS
@@ -31,7 +32,6 @@ from edgewright.agent.store import Store
 from edgewright.cli.main import guarded
 from edgewright.cli.main import run as run_command
 from edgewright.protocol.deployment import ApplicationDeployment
-from edgewright.protocol.errors import DocumentError
 from edgewright.protocol.status import State
 from support.bench import ID, OTHER, Bench, Crash, Fuse, with_fuse
 from support.foreign_server import deployment_yaml, digest_of
@@ -43,7 +43,7 @@ BAD = deployment_yaml(ID, components=["web", "more"], parameters=PARAMETERS)
 OTHER_BAD = deployment_yaml(ID, components=["web", "less"])
 OURS = "x-edgewright-extensions"
 SNAPSHOT = {OURS: {"rollback": {"volumes": "snapshot"}}}
-MANUAL = Settings.parse(b"rollback: {automatic: false}", source="agent.yaml")
+MANUAL = "rollback: {automatic: false}"
 
 
 S = Stage
@@ -229,7 +229,7 @@ def test_a_person_can_have_it_tried_again(bench):
     bench.receive(BAD)
     bench.round()
     store = Store(bench.paths.database)
-    bench.ledger(store).wish_retry(ID)
+    Wishes(store).retry([ID], by="Ada", via="command line")
     store.close()
     bench.runtime.refused_revisions = set()
     bench.round()
@@ -271,7 +271,7 @@ def test_a_person_is_shown_one_line_for_each_deployment_with_what_runs_instead(b
 
 @pytest.mark.parametrize(("free", "told"), [(3 << 20, "3 MiB free; nothing is fetched"), (1 << 30, None)])
 def test_a_person_is_told_when_the_disk_is_too_full_for_anything_new(bench, capsys, monkeypatch, free, told):
-    monkeypatch.setattr("edgewright.agent.runtimes.image_space.free_bytes", lambda _path: free)
+    monkeypatch.setattr("edgewright.agent.facts.free_bytes", lambda _path: free)
     assert command(["agent", "status", "--state", bench.paths.root]) == 0
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("disk ")]
     assert shown == [] if told is None else told in shown[0]
@@ -289,7 +289,7 @@ def test_a_wish_to_try_again_is_granted_once(bench):
     bench.receive(BAD)
     bench.round()
     store = Store(bench.paths.database)
-    bench.ledger(store).wish_retry(ID)
+    Wishes(store).retry([ID], by="Ada", via="command line")
     store.close()
     bench.round()
     bench.runtime.calls.clear()
@@ -362,7 +362,7 @@ def test_a_document_that_cannot_run_here_is_tried_once_it_can(bench):
 
 def test_a_site_can_keep_what_failed_as_it_is(bench):
     bench.receive(BAD)
-    assert bench.round(settings=MANUAL) is None
+    assert bench.round(policy=MANUAL) is None
     assert stages(bench)[digest_of(BAD)] is Stage.FAILED
     assert bench.runtime.installed[ID, "web"].revision == digest_of(BAD)
     bench.round()
@@ -754,14 +754,6 @@ def test_the_last_good_revision_is_the_one_that_came_up_last(kinds):
 )
 def test_copies_of_volumes_are_kept_while_they_may_be_needed(siblings, needed):
     assert may_need_snapshots(siblings) is needed
-
-
-@pytest.mark.parametrize(
-    "text", [b"rollback: {keep: -1}", b"rollback: {automatic: 7}", b"rollback: {kept: 1}"]
-)
-def test_settings_that_make_no_sense_are_refused(text):
-    with pytest.raises(DocumentError, match="rollback"):
-        Settings.parse(text, source="agent.yaml")
 
 
 # --- words -------------------------------------------------------------------------------------------

@@ -12,10 +12,12 @@ from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths, segment
 from edgewright.agent.revisions import FOLLOWS, WORDS, Failure, Progress, Revision, Stage
 from edgewright.agent.round import main as round_main
-from edgewright.agent.settings import Settings, seconds_of
+from edgewright.agent.settings import Settings
 from edgewright.agent.status import report
 from edgewright.protocol.digests import digest_of
+from edgewright.protocol.durations import seconds_of
 from edgewright.protocol.errors import DigestMismatchError, DocumentError
+from edgewright.protocol.policy import Policy
 from edgewright.protocol.status import SEVERITY, DeploymentStatus, State
 
 ID = "11111111-1111-4111-8111-111111111111"
@@ -138,13 +140,29 @@ def test_an_empty_file_sets_nothing():
 
 @pytest.mark.requirement("OFF-4", "S-24")
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("60s", 60), ("5m", 300), ("1h", 3600), ("500ms", 0.5), ("1.5s", 1.5)]
+    ("text", "seconds"),
+    [
+        ("60s", 60),
+        ("5m", 300),
+        ("1h", 3600),
+        ("500ms", 0.5),
+        ("1.5s", 1.5),
+        ("7d", 604800),
+        ("1h 30m", 5400),
+        ("5 min", 300),
+        ("2 hours", 7200),
+        ("90 seconds", 90),
+        ("1day", 86400),
+    ],
 )
 def test_rates_are_durations(text, seconds):
-    assert Settings.parse(f"poll: {{rate: {text}}}".encode(), source="x").poll_seconds == seconds
+    policy = Policy.parse(f"polling: {{rate: {text}}}".encode(), source="x")
+    assert policy.polling.rate.seconds == seconds
 
 
-@pytest.mark.parametrize("text", ["", "60", "0s", "-1s", "1d", "1e3s", "99999999999s", "s", "50ms"])
+@pytest.mark.parametrize(
+    "text", ["", "60", "0s", "-1s", "1w", "1e3s", "99999999999s", "9999999d", "5 minuets", "s", "50ms"]
+)
 def test_what_is_no_duration_is_told(text):
     with pytest.raises(ValueError, match="expected a duration"):
         seconds_of(text)
@@ -154,7 +172,8 @@ def test_what_is_no_duration_is_told(text):
     ("text", "words"),
     [
         ("- a", "$"),
-        ("poll: 5", "$.poll"),
+        ("poll: {rate: 60s}", "$.poll: belongs into the policy (policy.yaml), as polling"),
+        ("rollback: {keep: 1}", "$.rollback: belongs into the policy (policy.yaml), as rollback"),
         ("deviceId: 'a b'", "$.deviceId"),
         ("deviceId: ../up//x", "$.deviceId"),
         ("capabilities: {cpus: [{cores: -1}]}", "$.capabilities.cpus[0].cores"),

@@ -5,14 +5,13 @@ import pytest
 from edgewright.agent.plan import CALM_SECONDS
 from edgewright.agent.revisions import Stage
 from edgewright.agent.runtimes import StorageError, StorageFullError
-from edgewright.agent.settings import Settings
 from support.bench import ID, Bench
 from support.foreign_server import deployment_yaml, digest_of
 
 GOOD = deployment_yaml(ID, components=["db", "web"])
 NEXT = deployment_yaml(ID, components=["web", "more"])
 LATER = deployment_yaml(ID, components=["web", "less"])
-MANUAL = Settings.parse(b"rollback: {automatic: false}", source="agent.yaml")
+MANUAL = "rollback: {automatic: false}"
 
 
 @pytest.fixture
@@ -93,7 +92,7 @@ def test_a_repair_is_reported_with_the_version_of_what_is_repaired(bench):
 def test_what_is_repaired_after_another_one_was_begun_has_its_own_version_not_that_of_the_other(bench):
     bench.runtime.refused_revisions = {digest_of(NEXT)}
     second = bench.receive(NEXT)
-    bench.round(settings=MANUAL)  # it was begun, failed, and stays as it is
+    bench.round(policy=MANUAL)  # it was begun, failed, and stays as it is
     assert bench.last()["adoptedManifestVersion"] == second
     bench.runtime.unfetchable = {"db"}
     bench.runtime.fetched.clear()

@@ -334,7 +334,8 @@ def test_invitations_are_listed_with_what_became_of_them(server, capsys):
 
 @pytest.mark.usefixtures("server")
 def test_devices_are_listed_with_what_runs_there(capsys):
-    assert "line-4  accepted  never         2 converged" in said(capsys, "device", "list")
+    (line,) = (line for line in said(capsys, "device", "list").splitlines() if "line-4" in line)
+    assert line.split() == ["line-4", "accepted", "never", "2", "converged"]
 
 
 def test_a_device_is_shown_with_what_it_is(server, capsys):
@@ -453,6 +454,34 @@ def test_rules_are_said_in_few_words(schema, text):
 )
 def test_a_fault_is_one_line_that_names_its_component_once(message, shown):
     assert deployment_tables.said(read(deployment(current=failed(message)), DeploymentView)) == shown
+
+
+HOLD = {
+    "deployment_id": FIRST,
+    "name": "shop",
+    "kind": "update",
+    "reason": "window",
+    "message": "waits for the window",
+    "since": LONG_AGO,
+    "until": LONG_AGO,
+    "approval": 7,
+}
+
+
+@pytest.mark.requirement("OFF-4")
+def test_what_is_held_back_is_said_and_is_no_fault(server, capsys):
+    error = {"code": "hold.window", "source": "shop", "message": "waits for the window"}
+    status = {"received": LONG_AGO, "state": "pending", "components": [], "error": error}
+    shown = deployment(state="held", hold=HOLD, current=status)
+    held = read(shown, DeploymentView)
+    assert (held.faults, deployment_tables.said(held)) == ((), "waits for the window")
+    assert not settled([held])
+    server.answers["GET", "/deployments"] = [shown]
+    server.answers["GET", f"/deployments/{FIRST}"] = shown
+    lines = [" ".join(line.split()) for line in said(capsys, "deployment", "show", "shop").splitlines()]
+    assert "held back waits for the window" in lines
+    assert "approval number 7, on site" in lines
+    assert not any(line.startswith("went wrong") for line in lines)
 
 
 def view(identifier: str, application: str, deleted: str | None = None) -> DeploymentView:

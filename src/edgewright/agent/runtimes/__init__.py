@@ -206,6 +206,10 @@ class Runtime(Protocol):
         """Tell whether `apply` finds everything of `component` on this device; never asks the network."""
         ...
 
+    def images(self, component: Component) -> Sequence[str]:
+        """Return the names of what `component` runs from, in order; none where it was not fetched."""
+        ...
+
     def apply(self, component: Component) -> None:
         """Start `component` in place of whatever revision of it runs; named volumes keep their content.
 

@@ -149,6 +149,11 @@ class ComposeRuntime:
         with _naming(component.name):
             return is_whole(component, self._engine)
 
+    def images(self, component: Component) -> Sequence[str]:
+        """Return the images of its services, as its Compose file names them."""
+        fetched = load_fetched(component)
+        return [] if fetched is None else sorted({image for image, _, _ in fetched.images.values()})
+
     def apply(self, component: Component) -> None:
         """Start the component unless exactly this already runs; see `Runtime.apply`."""
         with _naming(component.name):

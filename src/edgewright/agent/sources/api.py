@@ -18,6 +18,9 @@ from edgewright.protocol.errors import EdgewrightError
 MANIFEST_LIMIT = 4 * 1024 * 1024
 DOCUMENT_LIMIT = 1024 * 1024
 BUNDLE_LIMIT = 16 * 1024 * 1024
+POLICY_LIMIT = 64 * 1024
+POLICY_HEADER = "edgewright-policy"
+"""With every answer to a poll from a fleet manager of ours: the tag of the policy it suggests, or `none`."""
 
 
 class TooLargeError(EdgewrightError):
@@ -37,19 +40,57 @@ class Received:
         self.digest = digest_of(body)
 
 
-def poll(session: Session, etag: str) -> Received | None:
-    """Return the manifest, or None when it is still the one `etag` stands for (spec: DS-2, DS-3, DS-6).
+class Answer:
+    """What a poll was answered with: `manifest` is None when it is the one that was asked with.
 
-    `etag` is empty when there is none to compare with. Raises `RefusalError` and what the session raises.
+    `held`: the fleet manager would have held the answer back, or has. `policy` is the tag of the policy it
+    suggests, empty for a fleet manager that knows nothing of such.
     """
-    headers = [("accept", media_types.MANIFEST)]
-    if etag:
-        headers.append(("if-none-match", etag))
+
+    __slots__ = ("held", "manifest", "policy")
+
+    def __init__(self, response: Response, etag: str) -> None:
+        self.held = "wait" in response.headers.get("preference-applied", "").lower()
+        self.policy = response.headers.get(POLICY_HEADER, "").strip()[:64]
+        self.manifest: Received | None = None
+        if response.status != 304 or not etag:
+            body = _body(response, media_types.DEPLOYMENTS_PATH, MANIFEST_LIMIT)
+            self.manifest = Received(response.headers.get("etag", ""), body)
+
+
+def poll(session: Session, etag: str) -> Answer:
+    """Ask for the manifest; `etag` stands for the one that is here, empty for none (spec: DS-2, DS-3, DS-6).
+
+    Raises `RefusalError` and what the session raises.
+    """
     path = media_types.DEPLOYMENTS_PATH
-    response = session.request("GET", path, headers=headers)
-    if response.status == 304 and etag:
-        return None
-    return Received(response.headers.get("etag", ""), _body(response, path, MANIFEST_LIMIT))
+    return Answer(session.request("GET", path, headers=_conditions(etag)), etag)
+
+
+def begin_poll(session: Session, etag: str, seconds: int) -> None:
+    """Ask for the manifest and let the answer be held back until there is another one (RFC 7240, `wait`)."""
+    headers = [*_conditions(etag), ("prefer", f"wait={seconds}")]
+    session.hold(media_types.DEPLOYMENTS_PATH, headers=headers, seconds=seconds)
+
+
+def end_poll(session: Session, etag: str) -> Answer | None:
+    """Return the answer to the poll that was begun, None while it is held back; raises as `poll` does."""
+    response = session.answer()
+    return None if response is None else Answer(response, etag)
+
+
+def _conditions(etag: str) -> list[tuple[str, str]]:
+    accept = [("accept", media_types.MANIFEST)]
+    return [*accept, ("if-none-match", etag)] if etag else accept
+
+
+def fetch_policy(session: Session) -> str:
+    """Return the text of the policy the fleet manager suggests, empty when it suggests none."""
+    path = media_types.POLICY_PATH
+    response = session.request("GET", path, headers=[("accept", media_types.YAML)])
+    if response.status in (204, 404):
+        return ""
+    return _body(response, path, POLICY_LIMIT).decode("utf-8", "replace")
 
 
 def fetch_document(session: Session, url: str, digest: str) -> bytes:
