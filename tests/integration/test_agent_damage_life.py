@@ -1,6 +1,7 @@
 """Damage and long silence, with real watches and rounds: what is known stays known, what runs goes on."""
 
 import json
+import signal
 import sqlite3
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -300,3 +301,28 @@ def test_an_agent_started_on_a_full_disk_goes_to_work_once_there_is_room(tmp_pat
             assert "no room on the disk" in rig.command("status").stderr
             disk.free()
             server.wait_for_state(ONE, "installed")
+
+
+@pytest.mark.requirement("S-7", "S-21", "OFF-8")
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_after_a_reboot_on_a_full_disk_what_was_installed_runs_again(tmp_path, authority, server, how):
+    if (reason := why_not()) is not None:
+        unavailable(reason)
+    rig = AgentRig(tmp_path, authority)
+    disk = CutFilesystem.make(tmp_path / "image", rig.state, mebibytes=48)
+    with disk.mounted():
+        rig.enroll(server.url)
+        server.deploy(deployment_yaml(ONE))
+        rig.start()
+        server.wait_for_state(ONE, "installed")
+        wait_until((rig.state / "reserve").exists, what="room is kept back")
+        getattr(rig, how)()
+        disk.fill()
+        (rig.device / "installed" / f"{ONE}.web.json").unlink()
+        with rig.running():
+            wait_until(lambda: (ONE, "web") in rig.installed, what="it runs again")
+            assert not (rig.state / "reserve").exists()
+            disk.free()
+            assert rig.process is not None
+            rig.process.send_signal(signal.SIGHUP)
+            wait_until((rig.state / "reserve").exists, what="room is kept back again")

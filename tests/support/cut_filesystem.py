@@ -9,7 +9,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 OPTIONS = "loop,commit=600,noauto_da_alloc"
@@ -75,10 +75,13 @@ class CutFilesystem:
         self.mount()
 
     def fill(self) -> None:
-        """Take all the room that is left."""
+        """Take all the room that is left, also what shows only once everything is on the disk."""
         with (self.mounted_at / "ballast").open("wb", buffering=0) as ballast:
-            for size in (1 << 20, 1 << 16, 1 << 10, 1):
-                _write_until_full(ballast.fileno(), b"\0" * size)
+            for _ in range(3):
+                for size in (1 << 20, 1 << 16, 1 << 10, 1):
+                    _write_until_full(ballast.fileno(), b"\0" * size)
+                with suppress(OSError):
+                    os.fsync(ballast.fileno())
 
     def free(self) -> None:
         """Give back what `fill` took."""

@@ -8,6 +8,7 @@
     projects/<deployment>/<hex>/.snapshots/<component>/   its volumes, while another revision takes its place
     runtime/, owner                   what runtimes remember; the name that tells our containers from others'
     identity/current/                 svid.pem, key.pem (0600), anchors.pem, trust-bundle.json, server.json
+    reserve                           room kept back for the day the disk is full (reserve.py)
     watch.lock, round.lock            held by the one watch and the one round
     page.json, page.tries             the local page's password (its hash), and how often it may be tried
 

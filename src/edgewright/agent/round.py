@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edgewright.agent import log
+from edgewright.agent import log, reserve
 from edgewright.agent.accept import accept, fetch_documents
 from edgewright.agent.answers import pause_after
 from edgewright.agent.backoff import jitter
@@ -55,7 +55,7 @@ from edgewright.agent.runtimes import Runtime
 from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
 from edgewright.agent.site import Site, take_in
-from edgewright.agent.store import Store, is_damage
+from edgewright.agent.store import Store, StoreFullError, is_damage
 from edgewright.agent.tools import Tools
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.manifest import StateManifest
@@ -136,6 +136,7 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     save_word(device.paths.site_word, store, str(device.session.identity.client))
     if queue_site_report(device.device_id, site, store, outbox):
         device.notify()
+    reserve.keep_back(device.paths.root)
     hit("round.done")
     if not profiles_at_hand(device.runtimes):
         delays.append(ENGINE_SECONDS)
@@ -242,8 +243,31 @@ def run_once(
 ) -> float | None:
     """Open everything, do one round, close everything; returns and raises what `reconcile` does.
 
-    `say` is told what the watch has to know (`Watch._hear`).
+    `say` is told what the watch has to know (`Watch._hear`). On a full disk the room kept back for that is
+    given up, and the round begun once more.
     """
+
+    def once() -> float | None:
+        return _run_once(paths, settings, runtimes, say, policy=policy, retry_failed=retry_failed)
+
+    try:
+        return once()
+    except (StoreFullError, OSError, sqlite3.Error) as error:
+        is_full = isinstance(error, StoreFullError) or reserve.says_full(error, paths.root)
+        if not (is_full and reserve.give_up(paths.root)):
+            raise
+    return once()
+
+
+def _run_once(
+    paths: Paths,
+    settings: Settings,
+    runtimes: Mapping[str, Runtime] | None,
+    say: Callable[[str], None],
+    *,
+    policy: str | None,
+    retry_failed: bool,
+) -> float | None:
     store = Store(paths.database)
     session = Session.polite(paths, store)
     try:

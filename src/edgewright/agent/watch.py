@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from edgewright.agent import log
+from edgewright.agent import log, reserve
 from edgewright.agent.backoff import jitter, pause, spread
 from edgewright.agent.clock import SYSTEM, Clock, keep
 from edgewright.agent.doors import LONGEST_PATH, Door
@@ -357,6 +357,8 @@ def _opened(path: str) -> Store:
         try:
             return Store(path)
         except StoreFullError as error:
+            if reserve.give_up(os.path.dirname(path)):
+                continue
             if not told:
                 log.error(f"{error}; waiting until there is room")
             told = True
