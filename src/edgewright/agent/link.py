@@ -38,7 +38,7 @@ _RELATION = "reports.relation"
 SUGGESTED, SUGGESTED_TAG = "policy.suggested", "policy.suggested.etag"
 OURS = "server.edgewright"
 """The meta name of whether this fleet manager knows what the specification does not: `/edgewright/v1/`."""
-_HELD_SECONDS = 50  # below what proxies and address translation commonly allow to be silent
+_HELD_SECONDS = 60  # what our fleet manager holds at most; a rate up to this leaves no moment without a poll
 _LEAST_HELD_SECONDS = 2
 _ANSWER_SECONDS = 15.0  # beyond what was asked for, until a held answer has to be here
 _PLAIN_SECONDS = 900.0  # until it is asked again whether answers are held back
@@ -60,6 +60,7 @@ class Link:
         "_asked",
         "_clock",
         "_contact",
+        "_covers",
         "_drops",
         "_held_until",
         "_holds_from",
@@ -68,6 +69,7 @@ class Link:
         "_policies",
         "_policy",
         "_relation",
+        "_renewed_after",
         "_repeats",
         "_session",
         "_standing",
@@ -96,6 +98,10 @@ class Link:
         self._held_until = 0.0
         self._holds_from = 0.0
         self._drops = 0
+        self._covers = False  # whether the poll that is held back lasts until the next one is due
+        self._renewed_after: str | None = (
+            None  # once that entity tag is not ours any more, the next poll is due
+        )
         self.introduced = False
         self._relation = ""
         self._standing = _WELCOME
@@ -139,6 +145,7 @@ class Link:
 
     def due(self) -> float:
         """Return when (monotonic) the next request is due; infinite where something has to happen first."""
+        self._renew()
         now = self._clock.monotonic()
         times = []
         if self._session.held >= 0:
@@ -204,6 +211,7 @@ class Link:
         if self._session.held >= 0:
             self._give_up_late()
             return False
+        self._renew()
         if not self.introduced or not (self._asked or self.hours.may_poll) or not self._may_ask(self.polls):
             return False
         etag = self._etag()
@@ -213,7 +221,9 @@ class Link:
             if seconds:
                 source.begin_poll(self._session, etag, seconds)
                 self._held_until = self._clock.monotonic() + seconds + _ANSWER_SECONDS
-                self.polls.due = self._clock.monotonic() + spread(rate, jitter())
+                self._covers = rate <= _HELD_SECONDS
+                pause = seconds if self._covers else spread(rate, jitter())
+                self.polls.due = self._clock.monotonic() + pause
                 return False
             answer = source.poll(self._session, etag)
         except QuietError as error:
@@ -223,13 +233,14 @@ class Link:
             self._poll_failed(error, rate)
             return False
         self.polls.succeeded(spread(rate, jitter()))
-        return self._taken(answer)
+        return self._taken(answer, etag, may_renew=bool(answer.policy) and not etag and rate <= _HELD_SECONDS)
 
     def hear(self) -> bool:
         """Take in what arrived of an answer that was held back; return whether it is news to judge."""
         rate = max(self.polls.due - self._clock.monotonic(), 0.0)
+        etag = self._etag()
         try:
-            answer = source.end_poll(self._session, self._etag())
+            answer = source.end_poll(self._session, etag)
         except RefusalError as error:
             self._poll_failed(error, rate)
             return False
@@ -242,7 +253,7 @@ class Link:
         if not answer.held and answer.manifest is None:  # news come at once from anybody
             self._do_without()
         self.polls.succeeded(rate)
-        return self._taken(answer)
+        return self._taken(answer, etag, may_renew=answer.held and self._covers)
 
     def fetch_policy(self) -> bool:
         """Fetch the policy the fleet manager suggests if it is another one; return whether it is."""
@@ -299,11 +310,15 @@ class Link:
         """Return for how many seconds an answer may be held back, 0 for not at all."""
         if self._asked or self._clock.monotonic() < self._holds_from:
             return 0
-        seconds = int(min(rate, _HELD_SECONDS, self.hours.closes_in - 1.0))
+        seconds = int(min(spread(rate, jitter()), _HELD_SECONDS, self.hours.closes_in - 1.0))
         return seconds if seconds >= _LEAST_HELD_SECONDS else 0
 
-    def _taken(self, answer: source.Answer) -> bool:
-        """Take in the answer to a poll; return whether there is a manifest to judge."""
+    def _taken(self, answer: source.Answer, etag: str, *, may_renew: bool) -> bool:
+        """Take in the answer to a poll that came with `etag`; return whether there is a manifest to judge.
+
+        `may_renew`: the fleet manager holds polls as long as the rate is, so that the next one goes out as
+        soon as the news are accepted: what changes then is here at once as well.
+        """
         self._reached()
         if answer.policy:
             self._store.set_meta(OURS, "yes")
@@ -320,7 +335,14 @@ class Link:
             Manifest(relation=self._relation, etag=received.etag, digest=received.digest, body=received.body)
         )
         hit("manifest.received")
+        self._renewed_after = etag if may_renew else None
         return True
+
+    def _renew(self) -> None:
+        """Have the next poll go out once the news of the last one were accepted."""
+        if self._renewed_after is not None and self._etag() != self._renewed_after:
+            self._renewed_after = None
+            self.polls.due = min(self.polls.due, self._clock.monotonic())
 
     def _give_up_late(self) -> None:
         """Wait no longer for what is held back past its time, or past the hours in which that is allowed."""
