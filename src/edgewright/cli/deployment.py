@@ -101,7 +101,7 @@ def _add_waiting(parser: argparse.ArgumentParser) -> None:
 
 def _create(args: argparse.Namespace) -> int:
     from edgewright.cli.deployment_values import parameters
-    from edgewright.cli.device import find_device
+    from edgewright.cli.devices import find_device
     from edgewright.cli.versions import find_package
 
     operator = connect(args)
@@ -184,7 +184,7 @@ def _list(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from edgewright.cli.deployment_tables import COLUMNS, deployment_rows
-    from edgewright.cli.device import find_device
+    from edgewright.cli.devices import find_device
     from edgewright.cli.operator_client import segment
     from edgewright.cli.views import DeploymentView
 

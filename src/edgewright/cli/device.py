@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from edgewright.cli.arguments import command, commands, run_command
+from edgewright.cli.devices import find_device
 from edgewright.cli.operator import add_operator_options, connect, read
 from edgewright.cli.output import ago, moment, print_facts, print_table, print_value
 
 if TYPE_CHECKING:
-    from edgewright.cli.operator_client import Operator
     from edgewright.cli.views import ContactView, DeviceDetailView, DeviceView
 
 _WHY = {"downtime": "downtime", "polling-periods": "outside its polling periods"}
@@ -50,15 +50,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 run = run_command
-
-
-def find_device(operator: Operator, given: str) -> str:
-    """Return the client id that `given` is, or is the beginning of; raises UsageError."""
-    from edgewright.cli.operator_client import choose
-    from edgewright.cli.views import DeviceView
-
-    known = read(operator.get("/devices"), list[DeviceView])
-    return choose(given, [device.client_id for device in known], kind="device")
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -50,7 +50,7 @@ def configure(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _show(args: argparse.Namespace) -> int:
-    from edgewright.cli.device import find_device
+    from edgewright.cli.devices import find_device
     from edgewright.cli.operator_client import segment
     from edgewright.cli.views import DeviceDetailView, SuggestedPolicyView
 
@@ -124,7 +124,7 @@ def _check_whom(args: argparse.Namespace) -> None:
 
 def _target(args: argparse.Namespace) -> tuple[str, str]:
     """Return the path of the suggestion that is meant, and for whom it is in words."""
-    from edgewright.cli.device import find_device
+    from edgewright.cli.devices import find_device
     from edgewright.cli.operator_client import segment
 
     if args.all:

@@ -1,0 +1,19 @@
+"""Devices as commands name them: by their client id, or the beginning of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgewright.cli.operator import read
+
+if TYPE_CHECKING:
+    from edgewright.cli.operator_client import Operator
+
+
+def find_device(operator: Operator, given: str) -> str:
+    """Return the client id that `given` is, or is the beginning of; raises UsageError."""
+    from edgewright.cli.operator_client import choose
+    from edgewright.cli.views import DeviceView
+
+    known = read(operator.get("/devices"), list[DeviceView])
+    return choose(given, [device.client_id for device in known], kind="device")
