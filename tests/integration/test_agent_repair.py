@@ -37,11 +37,7 @@ class Field:
         self.rig.enroll(server.url)
         self.deployment = ID.format(unique[-10:])
         self.config = directory / "agent.yaml"
-        self.config.write_text(
-            json.dumps(
-                {"engine": {"socket": engine.socket, "compose": engine.compose}, "poll": {"rate": "1h"}}
-            )
-        )
+        self.config.write_text(json.dumps({"engine": {"socket": engine.socket, "compose": engine.compose}}))
         push(
             busybox_image(busybox, command=["/bin/sh", "-c", KEEPS_RUNNING]),
             images or access,
@@ -60,7 +56,7 @@ class Field:
     def running(self):
         """Let the real agent run; it polls once, so that nothing but an event starts a round."""
         command = [sys.executable, "-I", "-m", "edgewright.cli.main", "agent", "run"]
-        words = ["--state", str(self.rig.state), "--config", str(self.config)]
+        words = ["--state", str(self.rig.state), "--config", str(self.config), "--poll", "1h"]
         before = self.last_round()
         with self.rig.log.open("ab") as log:
             process = subprocess.Popen([*command, *words], stderr=log)

@@ -36,6 +36,8 @@ class CutFilesystem:
     @classmethod
     def make(cls, image: Path, mounted_at: Path, *, mebibytes: int = SMALL_MEBIBYTES) -> "CutFilesystem":
         """Make an empty one in the file `image`."""
+        # A new file each time: the loop device of an old one may not have let go of it yet.
+        image.unlink(missing_ok=True)
         with image.open("wb") as file:
             file.truncate(mebibytes << 20)
         _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))

@@ -134,7 +134,6 @@ class Device:
         self._config.write_text(
             json.dumps(
                 {
-                    "poll": {"rate": "200ms"},
                     "engine": {"socket": engine.socket, "compose": engine.compose},
                     "capabilities": {"vendor": "Tests", "modelNumber": "T1", "serialNumber": name},
                 }
@@ -147,7 +146,7 @@ class Device:
         return [*EDGEWRIGHT, "agent", *words, "--state", str(self.state)]
 
     def start(self) -> None:
-        command = [*self.agent("run"), "--config", str(self._config)]
+        command = [*self.agent("run"), "--poll", "200ms", "--config", str(self._config)]
         self._process = start(command, log=self.log, environment=own_environment())
 
     def sync(self) -> None:

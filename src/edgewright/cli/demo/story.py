@@ -187,12 +187,14 @@ def enroll(world: World) -> str:
     state, config = str(world.folder / "device"), world.folder / "agent.yaml"
     compose = world.compose.path if world.compose else None
     settings = {
-        "poll": {"rate": "500ms"},
         "engine": {"socket": world.engine.socket_path, "compose": compose},
         "capabilities": {"vendor": "Edgewright", "modelNumber": "Demo", "serialNumber": "1"},
     }
     config.write_bytes(yaml.dump(settings))
-    places = ("--state", state, "--config", str(config))
+    # Its own policy, not the one of the machine it is shown on; news come at once whatever the rate is.
+    policy = world.folder / "policy.yaml"
+    policy.write_bytes(yaml.dump({"polling": {"rate": "60s"}}))
+    places = ("--state", state, "--config", str(config), "--policy", str(policy))
     world.run("agent", "enroll", token, "--state", state)
     world.stack.callback(_remove_deployments, world)
     process = world.start("agent", "agent", "run", *places)
