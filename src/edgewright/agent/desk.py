@@ -155,7 +155,8 @@ class Desk:
             [each.deployment_id for each in given_up], by=person["by"], via=self._via, uid=self._uid
         )
         retried = [{"id": each.deployment_id, "name": each.name} for each in given_up]
-        return {"deployments": retried, **self._tell()}
+        needs_approval = self._site.policy.apply.approval == "required"
+        return {"deployments": retried, "needs_approval": needs_approval, **self._tell()}
 
     def _reset_version(self, request: Mapping[str, Any]) -> Answer:
         self._wishes.reset_version(**self._person(request))

@@ -16,6 +16,7 @@ from edgewright.cli.agent_requests import (
     folded,
     local,
     print_folded,
+    typed,
     until,
     when,
 )
@@ -117,6 +118,10 @@ def _show(args: argparse.Namespace) -> int:
         print(json.dumps(approval, indent=2, ensure_ascii=False))
     else:
         _print(approval)
+        if approval["verdict"] == "asked":
+            print()
+            for words in ("approve {}", "postpone {} --until 18:00", "reject {} --reason '...'"):
+                print(typed(f"approvals {words.format(args.number)}", args))
     return 0
 
 
@@ -143,11 +148,6 @@ def _print(approval: Mapping[str, Any]) -> None:
         for when_, value in (("now", each.old or "not there"), ("then", each.new or "removed")):
             for line in value.splitlines():
                 print(folded(f"    {when_:<4}  {line}", 10))
-    if approval["verdict"] == "asked":
-        number = approval["number"]
-        print(f"\nedgewright agent approvals approve {number}")
-        print(f"edgewright agent approvals postpone {number} --until 18:00")
-        print(f"edgewright agent approvals reject {number} --reason '...'")
 
 
 def _approve(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from edgewright.cli.agent_requests import add_person, add_state, ask, local, until, when
+from edgewright.cli.agent_requests import add_person, add_state, ask, local, typed, until, when
 from edgewright.cli.arguments import command, commands
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _apply_now(args: argparse.Namespace) -> int:
 
 def _poll(args: argparse.Namespace) -> int:
     ask(args, "poll")
-    print("the fleet manager is asked at once; see: edgewright agent status")
+    print(f"the fleet manager is asked at once; see: {typed('status', args)}")
     return 0
 
 
@@ -141,6 +141,8 @@ def _retry(args: argparse.Namespace) -> int:
     done = "is tried again" if answer["running"] else "is tried again when the agent runs"
     for each in answer["deployments"]:
         print(f"deployment {each['name']} ({each['id']}) {done}")
+    if answer["needs_approval"]:
+        print(f"once somebody has approved it: {typed('approvals list', args)}")
     return 0
 
 

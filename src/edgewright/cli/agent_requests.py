@@ -25,6 +25,12 @@ def add_state(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def typed(words: str, args: argparse.Namespace) -> str:
+    """Return the command to type for `edgewright agent WORDS` about the same state directory."""
+    usual = os.environ.get("EDGEWRIGHT_STATE") or DEFAULT_STATE
+    return f"edgewright agent {words}" + (f" --state {args.state}" if args.state != usual else "")
+
+
 def add_policy(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the option that names the site's policy."""
     told = f"the site's policy (default: $EDGEWRIGHT_POLICY, or {DEFAULT_POLICY} if it is there)"

@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from edgewright.cli.agent_requests import add_json, add_policy, add_state, ask, folded, local, print_folded
+from edgewright.cli.agent_requests import (
+    add_json,
+    add_policy,
+    add_state,
+    ask,
+    folded,
+    local,
+    print_folded,
+    typed,
+)
 from edgewright.cli.arguments import command
 
 if TYPE_CHECKING:
@@ -37,11 +46,11 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
-        _print(facts)
+        _print(facts, args)
     return 0
 
 
-def _print(facts: Facts) -> None:
+def _print(facts: Facts, args: argparse.Namespace) -> None:
     from edgewright.agent.visible import visible
     from edgewright.cli.output import ago, print_plain
 
@@ -56,7 +65,7 @@ def _print(facts: Facts) -> None:
         print_plain(("deployment", "id", "state", "version"), rows)
     else:
         print("no deployments")
-    for line in (*_trouble(facts), *_waiting(facts)):
+    for line in (*_trouble(facts), *_waiting(facts, args)):
         print(line)
     if facts["events"]:
         print()
@@ -116,7 +125,7 @@ def _trouble(facts: Facts) -> Iterator[str]:
             yield folded(f"{each['name']}: {each['error']}", 4)
 
 
-def _waiting(facts: Facts) -> Iterator[str]:
+def _waiting(facts: Facts, args: argparse.Namespace) -> Iterator[str]:
     """Yield what waits, for what and until when."""
     for each in facts["holds"]:
         until = f" (until {local(each['until'])})" if each["until"] else ""
@@ -125,4 +134,4 @@ def _waiting(facts: Facts) -> Iterator[str]:
             f"{NOUNS.get(each['kind'], each['kind'])} of {each['name']} waits: {each['message']}{until}", 4
         )
         if each["approval"] is not None:
-            yield f"    edgewright agent approvals show {each['approval']}"
+            yield "    " + typed(f"approvals show {each['approval']}", args)
