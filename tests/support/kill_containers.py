@@ -6,6 +6,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from support.cut_filesystem import CutFilesystem, why_not
 from support.engines import Engine, EngineApi, EngineRefusedError
 from support.foreign_server import ForeignServer
 from support.images import RegistryAccess, busybox_image, push
-from support.kill_field import IDS, Field, Part
+from support.kill_field import Field, Part
 from support.kill_rig import BROKEN, KillRig
 from support.proxies import Proxy
 
@@ -139,7 +140,10 @@ def container_field(
             server,
             (to_server, to_registry),
             rig,
-            deployments=IDS[:deployments],
+            # Two fields on one engine must not take each other's containers for their own.
+            deployments=[
+                str(uuid.uuid5(uuid.NAMESPACE_OID, f"{unique} {one}")) for one in range(deployments)
+            ],
             components=parts,
             disk=disk,
         )
