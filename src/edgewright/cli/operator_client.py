@@ -81,10 +81,12 @@ def refused(response: Response, url: str) -> RefusedError:
         problem = _Problem(title=f"{url} answered {response.status} without saying why")
     if response.status == 401:
         problem = _Problem(title=f"{url} does not accept this token; 'edgewright login FILE' sets a new one")
+    told = problem.detail or problem.title or f"{url} answered {response.status}"
     return RefusedError(
-        problem.detail or problem.title or f"{url} answered {response.status}",
+        told,
         status=response.status,
-        errors=tuple((fault.field, fault.message) for fault in problem.errors),
+        # A single fault is often the whole detail: nobody needs to read it twice.
+        errors=tuple((fault.field, fault.message) for fault in problem.errors if fault.message != told),
     )
 
 
