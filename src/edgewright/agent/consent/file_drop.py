@@ -62,7 +62,8 @@ class _Found:
 
     @property
     def stamp(self) -> str:
-        return hashlib.sha256(f"{self.name}\0".encode() + self.data).hexdigest()[:20]
+        """What tells it from every other answer, also from one of the same words that is given later."""
+        return hashlib.sha256(f"{self.name}\0{self.changed}\0".encode() + self.data).hexdigest()[:20]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,22 +78,17 @@ class FileDrop:
     group: str | None = None
 
     def take_in(self, now: float) -> float | None:
-        """Take in what was answered; return in how many seconds one counts that was just written."""
+        """Take in what was answered, the oldest first; return in how many seconds one counts that is new."""
         with suppress(FileNotFoundError), self._opened() as directory:
             again = None
-            for name in _names(directory):
-                if not is_answer(name):
+            for found in sorted(self._found(directory), key=lambda each: each.changed):
+                if abs(now - found.changed) < SETTLED_SECONDS:
+                    again = SETTLED_SECONDS
                     continue
                 try:
-                    found = _read(directory, name)
-                    if abs(now - found.changed) < SETTLED_SECONDS:
-                        again = SETTLED_SECONDS
-                    else:
-                        self._answer(directory, found, now)
-                except StrangeFileError as error:
-                    self._tell_once(name, str(error))
+                    self._answer(directory, found, now)
                 except OSError as error:
-                    log.warning(f"{os.path.join(self.path, name)}: {error.strerror}")
+                    log.warning(f"{os.path.join(self.path, found.name)}: {error.strerror}")
             return again
         return None
 
@@ -113,6 +109,18 @@ class FileDrop:
                                 os.unlink(name, dir_fd=directory)
         except OSError as error:
             self._tell_once("", f"{self.path}: questions cannot be written: {error.strerror}")
+
+    def _found(self, directory: int) -> Iterator[_Found]:
+        """Yield the answers that can be read."""
+        for name in _names(directory):
+            if not is_answer(name):
+                continue
+            try:
+                yield _read(directory, name)
+            except StrangeFileError as error:
+                self._tell_once(name, str(error))
+            except OSError as error:
+                log.warning(f"{os.path.join(self.path, name)}: {error.strerror}")
 
     def _answer(self, directory: int, found: _Found, now: float) -> None:
         """Decide, if it was not done before, and put the answer away."""
