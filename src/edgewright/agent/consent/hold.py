@@ -166,7 +166,7 @@ def _outside_windows(subject: Subject, terms: Terms, now: float) -> Held | None:
     if not to_come:
         return Held(
             reason=Reason.WINDOW,
-            message=f"the policy has no maintenance window any more; {_NOW_IN_SPITE}",
+            message=f"the policy has no maintenance window within a year; {_NOW_IN_SPITE}",
         )
     if fitting == to_come[0][0]:
         return Held(
