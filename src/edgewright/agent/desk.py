@@ -16,7 +16,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edgewright.agent.clock import SYSTEM, Clock, accept
-from edgewright.agent.consent.approvals import Approvals
+from edgewright.agent.consent.approvals import LATEST, Approvals
 from edgewright.agent.consent.audit import Audit
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.facts import approval_facts, facts
@@ -255,6 +255,6 @@ def _moment(request: Mapping[str, Any], name: str) -> float | None:
     value = request.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**40:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
         raise RequestError(f"{name}: expected unix seconds")
     return float(value)

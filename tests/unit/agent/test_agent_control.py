@@ -126,6 +126,11 @@ def test_nobody_is_asked_to_poll_where_nobody_runs(scene):
         pytest.param(
             {"do": "pause", "until": "soon"}, "until: expected unix seconds", id="text for a moment"
         ),
+        pytest.param(
+            {"do": "pause", "until": 2**39},
+            "until: expected unix seconds",
+            id="a moment that no calendar knows",
+        ),
         pytest.param({"do": "pause", "until": NOW - 1}, "an end that is to come", id="a pause that is over"),
         pytest.param({"do": "pause", "reason": ["x"]}, "reason: expected text", id="a list for a text"),
         pytest.param(

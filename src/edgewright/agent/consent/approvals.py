@@ -19,6 +19,8 @@ from edgewright.agent.store import Store
 from edgewright.protocol.consent import DECISIONS, STANDING, Kind, Verdict
 from edgewright.protocol.errors import EdgewrightError
 
+LATEST = 253_370_764_800.0
+"""9999-01-01: no calendar, and so nobody who shows it, knows much later moments."""
 KEPT = 200
 """How many of those that do not stand any more are remembered."""
 _COLUMNS = (
@@ -245,6 +247,8 @@ def _refusal(
         return "a rejection needs a reason"
     if verdict is Verdict.POSTPONED and (until is None or until <= now):
         return "a postponement needs a time that is to come"
+    if until is not None and until > LATEST:
+        return "no calendar reaches that far; reject it instead"
     return None
 
 

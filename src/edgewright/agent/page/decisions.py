@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from edgewright.agent.difference import Change, changes
@@ -102,8 +102,8 @@ def choices(clock: Clock) -> list[tuple[str, str, datetime]]:
     """Return what "postpone until" offers: a word for the form, the text, and the moment."""
     now = clock.now.astimezone(clock.zone)
     offered = [
-        ("1h", "1 hour", clock.now + timedelta(hours=1)),
-        ("4h", "4 hours", clock.now + timedelta(hours=4)),
+        ("1h", "1 hour", clock.now.astimezone(UTC) + timedelta(hours=1)),
+        ("4h", "4 hours", clock.now.astimezone(UTC) + timedelta(hours=4)),
         ("tomorrow", "tomorrow", _morning(now, 1)),
         ("monday", "Monday", _morning(now, 7 - now.weekday())),
         ("7d", "a week", clock.now + timedelta(days=7)),
