@@ -20,8 +20,10 @@ from edgewright.agent.consent.approvals import LATEST, Approvals
 from edgewright.agent.consent.audit import Audit
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.facts import approval_facts, facts
+from edgewright.agent.hours import Hours
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import holder
+from edgewright.agent.manners import Manners, QuietError
 from edgewright.agent.mirror import path_beside
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
@@ -174,6 +176,10 @@ class Desk:
         self._need_name(person["by"])
         if holder(self._paths.watch_lock) is None:
             raise NothingToDoError("the agent is not running, so nobody asks the fleet manager")
+        try:
+            Manners(self._store, self._clock, Hours(self._store, self._clock)).before()
+        except QuietError as error:
+            raise NothingToDoError(f"the fleet manager is not asked now: {error}") from None
         self._audit.record(what="had the fleet manager asked", who=person.pop("by"), **person)
         return self._tell(signal.SIGHUP)
 

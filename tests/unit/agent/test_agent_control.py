@@ -1,6 +1,7 @@
 """What is asked of the agent on site: what each request does, who is written down, and what is refused."""
 
 import json
+import os
 import re
 
 import pytest
@@ -16,6 +17,7 @@ from edgewright.agent.desk import VERBS
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.revisions import Stage
 from edgewright.agent.site import look
+from edgewright.agent.timetable import TIMETABLE
 from edgewright.protocol.consent import Reason, Verdict
 from support.site_scene import CAMERA, NEW, SHOP, Scene
 
@@ -105,6 +107,16 @@ def test_the_version_is_forgotten_and_that_is_written_down(scene):
 
 def test_nobody_is_asked_to_poll_where_nobody_runs(scene):
     assert ask(scene, "poll", by="Ada")["error"]["code"] == "request.pointless"
+    assert audit(scene) == []
+
+
+def test_nobody_is_told_that_the_fleet_manager_is_asked_in_downtime(scene, monkeypatch):
+    monkeypatch.setattr("edgewright.agent.desk.holder", lambda _: os.getpid())
+    with scene.store() as store:
+        store.set_meta(TIMETABLE, json.dumps({"downtime": [[NOW - 60, NOW + 3600]]}))
+    error = ask(scene, "poll", by="Ada")["error"]
+    assert error["code"] == "request.pointless"
+    assert "it is downtime" in error["message"]
     assert audit(scene) == []
 
 
