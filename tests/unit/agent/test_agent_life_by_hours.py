@@ -132,6 +132,18 @@ def test_downtime_is_silent_and_nothing_of_it_is_an_error(live):
     assert life.fleet.statuses()[-1][1]["status"]["state"] == "installed"
 
 
+@pytest.mark.requirement("OFF-4", "S-23")
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_rate_that_was_raised_counts_at_once(live, holds):
+    life = live("2026-03-01T00:00:00", policy="polling: {rate: 12h}")
+    life.fleet.holds = holds
+    life.clock.at("2026-03-01T01:00:00", lambda: life.write_policy("polling: {rate: 1m}"))
+    life.until("2026-03-01T02:00:00")
+    first = next(each for each in life.fleet.polls if each > unix("2026-03-01T01:00:00"))
+    assert first < unix("2026-03-01T01:02:30")
+    assert 54 <= len([each for each in life.fleet.polls if each >= first]) <= 64
+
+
 def test_while_a_change_waits_for_a_window_next_month_it_looks_after_what_runs_as_ever(live):
     life = live("2026-03-01T00:00:00", policy="apply: {windows: [2026-04-01]}")
     life.fleet.deploy(deployment_yaml(ID))
