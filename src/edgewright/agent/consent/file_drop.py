@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -35,6 +35,7 @@ from edgewright.protocol.errors import EdgewrightError
 SETTLED_SECONDS: Final = 2.0
 """How long an answer has to be left alone before it counts: it may be half of what is being written."""
 _MAX_BYTES: Final = 16 << 10
+_MAX_QUESTION_BYTES: Final = 1 << 20
 _MAX_NAMES: Final = 1000
 _DONE: Final = "done"
 _SEEN: Final = "drop.seen"
@@ -100,13 +101,9 @@ class FileDrop:
         try:
             self._make()
             with self._opened() as directory:
-                for each in self.approvals.all(limit=1000):
-                    if each.is_standing:
-                        self._ask(directory, each)
-                    else:
-                        for name in question_names(each):
-                            with suppress(FileNotFoundError):
-                                os.unlink(name, dir_fd=directory)
+                for each in standing:
+                    self._ask(directory, each)
+                self._take_back(directory, {name for each in standing for name in question_names(each)})
         except OSError as error:
             self._tell_once("", f"{self.path}: questions cannot be written: {error.strerror}")
 
@@ -145,6 +142,22 @@ class FileDrop:
         text, plain = question_names(approval)
         _write(directory, text, question_text(approval, self.device_id).encode())
         _write(directory, plain, question_json(approval, self.device_id).encode())
+
+    def _take_back(self, directory: int, standing: Collection[str]) -> None:
+        """Remove our questions that do not stand any more, also those of a database that was lost."""
+        for name in _names(directory):
+            stem, is_question, _ = name.rpartition(".json")
+            if not is_question or name in standing or not name[:3].isdigit():
+                continue
+            with suppress(StrangeFileError, ValueError, AttributeError):
+                if (
+                    json.loads(_read(directory, name, _MAX_QUESTION_BYTES).data).get("deviceId")
+                    != self.device_id
+                ):
+                    continue
+                for each in (f"{stem}.txt", name):  # that by which it is known goes last
+                    with suppress(FileNotFoundError):
+                        os.unlink(each, dir_fd=directory)
 
     def _make(self) -> None:
         """Make the directory if it is not there, and let the group in if there is one."""
@@ -200,8 +213,8 @@ def _names(directory: int) -> Sequence[str]:
     return sorted(names)
 
 
-def _read(directory: int, name: str) -> _Found:
-    """Read a file. Raises StrangeFileError for what is no small file of its own."""
+def _read(directory: int, name: str, most: int = _MAX_BYTES) -> _Found:
+    """Read a file. Raises StrangeFileError for what is no file of its own, of `most` bytes at most."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _OPEN, dir_fd=directory)
     except OSError as error:
@@ -210,18 +223,18 @@ def _read(directory: int, name: str) -> _Found:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             raise StrangeFileError(f"{name} was left alone: it is no file of its own")
-        data = os.read(descriptor, _MAX_BYTES + 1)
+        data = os.read(descriptor, most + 1)
     finally:
         os.close(descriptor)
-    if len(data) > _MAX_BYTES:
-        raise StrangeFileError(f"{name} was left alone: it is larger than {_MAX_BYTES >> 10} KiB")
+    if len(data) > most:
+        raise StrangeFileError(f"{name} was left alone: it is larger than {most >> 10} KiB")
     return _Found(name, data, found.st_uid, found.st_mtime)
 
 
 def _write(directory: int, name: str, data: bytes) -> None:
     """Write a file whole, readable for whoever may enter the directory, if it is not so already."""
     with suppress(StrangeFileError):
-        if _read(directory, name).data == data:
+        if _read(directory, name, _MAX_QUESTION_BYTES).data == data:
             return
     unfinished = f".{name}.new"
     with suppress(FileNotFoundError):
