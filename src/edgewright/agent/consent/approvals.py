@@ -27,11 +27,7 @@ _COLUMNS = (
     "number, deployment_id, name, kind, digest, asked, valid_seconds, summary, verdict, by, via, reason,"
     " decided, until, expires"
 )
-_IN_WORDS = {
-    Kind.INSTALL: ("installation", "as"),
-    Kind.UPDATE: ("update", "to"),
-    Kind.REMOVE: ("removal", "as"),
-}
+NOUNS = {Kind.INSTALL: "installation", Kind.UPDATE: "update", Kind.REMOVE: "removal"}
 
 
 class ApprovalError(EdgewrightError):
@@ -85,7 +81,7 @@ class Approval:
     @property
     def subject(self) -> str:
         """What it is about, for people: `the update of shop to 4f2a90c1be77`."""
-        noun, link = _IN_WORDS[self.kind]
+        noun, link = NOUNS[self.kind], "to" if self.kind is Kind.UPDATE else "as"
         return f"the {noun} of {self.name} {link} {self.digest.rpartition(':')[2][:12]}"
 
 

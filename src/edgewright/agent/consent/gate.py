@@ -68,7 +68,7 @@ class Gate:
         subject = replace(subject, seconds=self._durations.last(subject.deployment_id, subject.kind))
         self._held.pop(subject.deployment_id, None)
         if self._overrides(subject):
-            log.warning(f"deployment {subject.name}: the {subject.kind} begins now, as was wished on site")
+            log.warning(f"deployment {subject.name}: the {subject.noun} begins now, as was wished on site")
             return None
         terms, approval = self._terms(now), self._standing(subject)
         held = hold(subject, terms, approval, now)

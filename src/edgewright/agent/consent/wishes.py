@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
-from edgewright.agent.consent.approvals import LATEST, Approvals
+from edgewright.agent.consent.approvals import LATEST, NOUNS, Approvals
 from edgewright.agent.consent.audit import LONGEST_NAME, LONGEST_REASON, Audit, plain
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.store import Store
@@ -124,9 +124,8 @@ class Wishes:
                 " VALUES (:deployment_id, :kind, :digest, :by, :via, :reason, :at)",
                 asdict(override),
             )
-            what = (
-                f"let the {held.kind} of {held.name} ({held.digest[:19]}) begin in spite of: {held.message}"
-            )
+            subject = f"the {NOUNS[held.kind]} of {held.name} ({held.digest[:19]})"
+            what = f"let {subject} begin in spite of: {held.message}"
             self._audit.record(who=by, via=via, uid=uid, what=what, reason=reason)
             if held.approval is not None:
                 Approvals(self._store, self._clock).decide(
