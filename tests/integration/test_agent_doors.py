@@ -144,6 +144,16 @@ def test_a_socket_left_behind_is_replaced_and_nothing_else_is(directory, clock, 
 
 
 @pytest.mark.requirement("S-26")
+def test_the_group_gets_to_its_socket_whatever_the_umask_of_the_agent_is(directory, clock, monkeypatch):
+    run = directory / "run"
+    monkeypatch.setattr("edgewright.agent.doors.RUN", str(run))
+    run.mkdir(mode=0o700)
+    door = Door(f"unix:{run}/a.sock", ["/bin/true"], group=os.getgid(), clock=clock)
+    door.open()
+    door.close()
+    assert stat.S_IMODE(run.stat().st_mode) == 0o755
+
+
 def test_only_the_owner_and_a_group_may_knock(directory, clock):
     alone = Door(f"unix:{directory}/a.sock", ["/bin/true"], clock=clock)
     alone.open()

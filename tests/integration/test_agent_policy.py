@@ -7,6 +7,7 @@ import pytest
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import ForeignServer, deployment_yaml
+from support.processes import wait_until
 
 ONE = "11111111-1111-4111-8111-111111111111"
 
@@ -81,3 +82,23 @@ def test_a_policy_that_was_never_good_lets_nothing_begin_until_it_is(agent, serv
         assert "$.apply.approval: expected automatic or required" in " ".join(told.stdout.split())
         replace(policy, "apply: {approval: automatic}\n")
         server.wait_for_state(ONE, "installed")
+
+
+@pytest.mark.requirement("OFF-2")
+def test_downtime_in_a_first_policy_that_was_written_just_now_is_kept_by_the_first_word(
+    agent, server, policy
+):
+    policy.write_text("downtime: [daily]\n")
+    with agent.running():
+        wait_until(
+            lambda: "the policy file was taken up" in str(agent.status()["events"]),
+            what="the policy is not taken up",
+        )
+    assert server.requests == []
+
+
+@pytest.mark.requirement("OFF-2")
+def test_sync_says_nothing_in_downtime_that_it_learns_of_in_this_very_turn(agent, server, policy):
+    policy.write_text("downtime: [daily]\n")
+    assert agent.command("sync").returncode == 0
+    assert server.requests == []

@@ -121,6 +121,8 @@ class _Course:
         attempts = begun.attempts if action.revision.stage in BEGUN else 0
         self._revision = replace(begun, leaving=action.dropped, attempts=attempts)
         self._tools.ledger.begin(self._revision)
+        if not action.has_begun:
+            self._tools.gate.begun(_subject(action))
         hit("apply.begun")
         return self._bring_up(self._components)
 

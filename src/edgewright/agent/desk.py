@@ -16,12 +16,14 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edgewright.agent.clock import SYSTEM, Clock, accept
-from edgewright.agent.consent.approvals import Approvals
+from edgewright.agent.consent.approvals import LATEST, Approvals
 from edgewright.agent.consent.audit import Audit
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.facts import approval_facts, facts
+from edgewright.agent.hours import Hours
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import holder
+from edgewright.agent.manners import Manners, QuietError
 from edgewright.agent.mirror import path_beside
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
@@ -175,6 +177,10 @@ class Desk:
         self._need_name(person["by"])
         if holder(self._paths.watch_lock) is None:
             raise NothingToDoError("the agent is not running, so nobody asks the fleet manager")
+        try:
+            Manners(self._store, self._clock, Hours(self._store, self._clock)).before()
+        except QuietError as error:
+            raise NothingToDoError(f"the fleet manager is not asked now: {error}") from None
         self._audit.record(what="had the fleet manager asked", who=person.pop("by"), **person)
         return self._tell(signal.SIGHUP)
 
@@ -256,6 +262,6 @@ def _moment(request: Mapping[str, Any], name: str) -> float | None:
     value = request.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**40:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
         raise RequestError(f"{name}: expected unix seconds")
     return float(value)

@@ -10,11 +10,13 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 import os
 import socket
 import stat
+from contextlib import suppress
 
 from edgewright.agent import log
 from edgewright.agent.backoff import jitter, pause
 from edgewright.agent.child import Child
 from edgewright.agent.clock import SYSTEM, Clock
+from edgewright.agent.paths import RUN
 from edgewright.protocol.errors import EdgewrightError
 
 IDLE_SECONDS = 20.0
@@ -136,6 +138,14 @@ def _listen(address: str, group: int) -> socket.socket:
     return made
 
 
+def _make_way(directory: str) -> None:
+    """Make the directory of a socket, and let everybody pass through our own, whatever the umask was."""
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    found = os.stat(directory)
+    if directory == RUN and found.st_uid == os.geteuid():
+        os.chmod(directory, 0o755)  # noqa: S103 - the sockets in it have owners and groups of their own
+
+
 def _listen_at_path(path: str, group: int) -> socket.socket:
     """Listen at a path that only its owner, and who is in `group`, can connect to.
 
@@ -143,11 +153,10 @@ def _listen_at_path(path: str, group: int) -> socket.socket:
     """
     if len(os.fsencode(path)) > LONGEST_PATH:
         raise DoorError(f"a socket's path has {LONGEST_PATH} bytes at most")
-    try:
+    _make_way(os.path.dirname(path))
+    with suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
             os.unlink(path)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:

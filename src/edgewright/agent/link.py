@@ -68,6 +68,7 @@ class Link:
         "_noted",
         "_policies",
         "_policy",
+        "_rate",
         "_relation",
         "_renewed_after",
         "_repeats",
@@ -94,6 +95,7 @@ class Link:
         self._policies = Channel(clock)
         self._policy = store.meta(SUGGESTED_TAG) or ""
         self._repeats = Repeats(clock)
+        self._rate = 0.0
         self._asked = False
         self._held_until = 0.0
         self._holds_from = 0.0
@@ -208,6 +210,7 @@ class Link:
 
     def poll(self, rate: float) -> bool:
         """Ask for the manifest if it is time, every `rate` seconds; return whether it is one to judge."""
+        self._mind(rate)
         if self._session.held >= 0:
             self._give_up_late()
             return False
@@ -234,6 +237,12 @@ class Link:
             return False
         self.polls.succeeded(spread(rate, jitter()))
         return self._taken(answer, etag, may_renew=bool(answer.policy) and not etag and rate <= _HELD_SECONDS)
+
+    def _mind(self, rate: float) -> None:
+        """Let a rate that was raised count at once: who asked every day would do so until tomorrow."""
+        if rate < self._rate and not self.polls.failures:
+            self.polls.due = min(self.polls.due, self._clock.monotonic() + spread(rate, jitter()))
+        self._rate = rate
 
     def hear(self) -> bool:
         """Take in what arrived of an answer that was held back; return whether it is news to judge."""

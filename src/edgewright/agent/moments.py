@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 _LENGTH: Final = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m(?:in)?)?")
@@ -23,7 +23,8 @@ def parse_moment(text: str, now: datetime) -> datetime:
     length = _LENGTH.fullmatch(words)
     if words and length:
         days, hours, minutes = (int(each or 0) for each in length.groups())
-        return now + timedelta(days=days, hours=hours, minutes=minutes)
+        ahead = timedelta(days=days, hours=hours, minutes=minutes)
+        return (now.astimezone(UTC) + ahead).astimezone(now.tzinfo)
     wall = _WALL.fullmatch(words)
     if words and wall:
         return _on_the_wall(wall, now)

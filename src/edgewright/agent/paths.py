@@ -20,6 +20,8 @@ import os
 
 DEFAULT_STATE = "/var/lib/edgewright"
 DEFAULT_CONFIG = "/etc/edgewright/agent.yaml"
+RUN = "/run/edgewright"
+"""Where others than the agent may come to what it has while it runs."""
 DEFAULT_POLICY = "/etc/edgewright/policy.yaml"
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -85,7 +87,7 @@ class Paths:
         A socket's path has room for some hundred bytes, so the second name is made of a hash.
         """
         name = hashlib.sha256(self.root.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        return os.path.join(self.root, "control.sock"), f"/run/edgewright/{name}.sock"
+        return os.path.join(self.root, "control.sock"), f"{RUN}/{name}.sock"
 
     @property
     def site_word(self) -> str:

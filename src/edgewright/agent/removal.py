@@ -20,14 +20,17 @@ def may_begin(action: Remove, tools: Tools) -> bool:
     """Whether the removal may begin, or has begun."""
     if not action.runs:
         return True
-    subject = Subject(
+    running = images_of(action.good, tools)
+    return tools.gate.hold(_subject(action), lambda: summarise(action.good, None, running=running)) is None
+
+
+def _subject(action: Remove) -> Subject:
+    return Subject(
         deployment_id=action.revision.deployment_id,
         name=action.revision.name,
         kind=Kind.REMOVE,
         digest=action.runs,
     )
-    running = images_of(action.good, tools)
-    return tools.gate.hold(subject, lambda: summarise(action.good, None, running=running)) is None
 
 
 def remove(action: Remove, tools: Tools) -> int:
@@ -36,6 +39,8 @@ def remove(action: Remove, tools: Tools) -> int:
     log.info(f"deployment {revision.name}: removing")
     started = tools.durations.start()
     tools.ledger.begin(revision)  # from here on no revision of it is held any more, wanted again or not
+    if action.runs:
+        tools.gate.begun(_subject(action))
     for name in action.names:
         tools.ledger.record(revision)
         hit("remove.begun")

@@ -62,6 +62,7 @@ from edgewright.protocol.manifest import StateManifest
 from edgewright.protocol.media_types import capabilities_path
 from edgewright.protocol.zones import zone_of
 
+_SETTLING = 5  # how often a policy is waited for that somebody goes on writing
 LOST_SECONDS = 60.0  # how often to ask for a lost document: maybe for months, and by a whole round each time
 
 
@@ -84,6 +85,7 @@ class Device:
     monotonic: Callable[[], float] = time.monotonic
     policy: str | None = None
     hours_known: Callable[[], None] = lambda: None
+    sleep: Callable[[float], None] = time.sleep
 
     @property
     def device_id(self) -> str:
@@ -101,7 +103,7 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     host = introduce(device, outbox)
     hit("round.introduced")
 
-    site = take_in(store, device.policy, now=device.clock())
+    site = first_word(device)
     keep_timetable(store, site.policy, device.clock())
     device.hours_known()
     drop = file_drop(device, site)
@@ -141,6 +143,20 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
     if not profiles_at_hand(device.runtimes):
         delays.append(ENGINE_SECONDS)
     return min((delay for delay in delays if delay is not None), default=None)
+
+
+def first_word(device: Device) -> Site:
+    """Return what is in force. A first policy that has just been written is waited for.
+
+    Until it counts nobody knows when there may be contact, and the first word would be one too much.
+    """
+    site = take_in(device.store, device.policy, now=device.clock())
+    for _ in range(_SETTLING):
+        if site.is_known or site.again is None:
+            break
+        device.sleep(site.again)
+        site = take_in(device.store, device.policy, now=device.clock())
+    return site
 
 
 def introduce(device: Device, outbox: Outbox) -> Host:

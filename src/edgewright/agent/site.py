@@ -129,13 +129,16 @@ def read_local(path: str | None = None, *, now: float | None = None) -> LocalFil
     is_fresh = now is not None and abs(now - changed) < SETTLED_SECONDS
     try:
         if not data.strip():  # what a power cut leaves of a file, and never what a person writes
-            raise DocumentError(
-                "is empty; to have no policy, delete it or say so in a comment", source=source
-            )
+            raise empty_policy(source)
         parse_layer(data, source=source)
     except DocumentError as error:
         return LocalFile(problem=str(error), is_fresh=is_fresh)
     return LocalFile(text=data.decode("utf-8-sig"), is_fresh=is_fresh)
+
+
+def empty_policy(source: str) -> DocumentError:
+    """Return what is wrong with an empty file."""
+    return DocumentError("is empty; to have no policy, delete it or say so in a comment", source=source)
 
 
 def _content(source: str) -> tuple[bytes, float]:

@@ -49,6 +49,7 @@ class _Turn:
         self._policy = policy
         self._store = store
         self._link = link
+        self._knows_hours = False
 
     def take(self) -> str:
         """Poll, do a round if one is due, report; return the problem there is with the fleet manager."""
@@ -78,12 +79,16 @@ class _Turn:
         from edgewright.agent.settings import Settings  # noqa: PLC0415
 
         stamp = self._stamp()
-        again = run_once(
-            self._paths, Settings.load(self._config), None, lambda _: self._post(), policy=self._policy
-        )
+        again = run_once(self._paths, Settings.load(self._config), None, self._hear, policy=self._policy)
         self._link.hours.read()
         at = float("-inf") if again is not None else SYSTEM.monotonic()
         self._store.set_meta(_LAST_ROUND, f"{SYSTEM.boot} {at:.0f} {stamp}")
+
+    def _hear(self, line: str) -> None:
+        """Take in what the round says: nothing is sent before it has read when that may be."""
+        self._knows_hours = self._knows_hours or line == "timetable"
+        if self._knows_hours:
+            self._post()
 
     def _is_fresh(self) -> bool:
         """Whether the last round of a turn left nothing to do and was not long ago, in this same boot."""

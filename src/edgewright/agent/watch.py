@@ -42,6 +42,7 @@ _LOOK_AGAIN_SECONDS = 900.0  # for what changes without a word: capabilities, an
 _HEALTH_SECONDS = 60.0  # between two rounds where nobody but a round runs health checks
 _SETTLE_SECONDS = 0.3  # from an event to its round: what belongs together comes together
 _SETTLE_AT_MOST_SECONDS = 60.0
+_PERSON_WAITS_SECONDS = 5.0  # the same for what people put down here, however restless the engine is
 _CRASHES = 3  # of rounds in a row until the timetable of before is followed: it is the best there is
 _FULL_SECONDS = 5.0  # from one look at a disk that was full at the start to the next
 _CALM_SECONDS = 300.0  # without an event: the next one is answered at once again
@@ -136,7 +137,7 @@ class Watch:
         if self._link.hours.look():
             self._again_at = 0.0
         if self._notices.changed():
-            self._stir()
+            self._stir(_PERSON_WAITS_SECONDS)
         if self._woken:
             self._woken = False
             self._again_at = 0.0
@@ -222,8 +223,8 @@ class Watch:
         if self._link.hear():
             self._again_at = 0.0
 
-    def _stir(self) -> None:
-        """Let a round look at what the engine told of; the longer the trouble goes on, the later.
+    def _stir(self, at_most: float = _SETTLE_AT_MOST_SECONDS) -> None:
+        """Let a round look at what was told of; the longer the trouble goes on, the later, up to `at_most`.
 
         What a round does itself is told of as well. It is not told apart from what others do meanwhile: one
         more round looks at either, finds nothing to do where it was the former, and so nothing more is told.
@@ -232,10 +233,10 @@ class Watch:
         if now - self._stirred_at > _CALM_SECONDS:
             self._stirs = 0
         self._stirred_at = now
-        wait = min(_SETTLE_SECONDS * 2.0 ** min(self._stirs, 30), _SETTLE_AT_MOST_SECONDS)
-        if self._again_at is None or now + wait < self._again_at:
-            self._again_at = now + wait
-            self._stirs += 1
+        wait = _SETTLE_SECONDS * 2.0 ** min(self._stirs, 30)
+        if self._again_at is None or now + min(wait, at_most) < self._again_at:
+            self._again_at = now + min(wait, at_most)
+            self._stirs += wait < at_most
 
     def _start_round_if_due(self) -> None:
         if self._rounds.at_work or self._again_at is None or self._clock.monotonic() < self._again_at:
@@ -275,8 +276,9 @@ class Watch:
         if code == 0:
             self._crashes = 0
             self._knows_hours = True
-            if self._again_at is None:
-                self._again_at = self._clock.monotonic() + spread(self._look_again_seconds, jitter())
+            look = self._clock.monotonic() + spread(self._look_again_seconds, jitter())
+            # Also where the round knows of nothing to do before a window opens in a month.
+            self._again_at = look if self._again_at is None else min(self._again_at, look)
             return
         if code == BUSY:
             self._again_at = self._clock.monotonic() + _BUSY_RETRY_SECONDS

@@ -75,10 +75,13 @@ def configure(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _check(args: argparse.Namespace) -> int:
+    from edgewright.agent.site import empty_policy
     from edgewright.protocol.policy import Policy
 
     now = time.time() if args.at is None else _moment(args.at)
     source, data = _read(args.file)
+    if not data.strip():
+        raise empty_policy(source)
     policy = Policy.parse(data, source=source)
     if args.json:
         import json

@@ -58,9 +58,9 @@ def seconds_of(text: str) -> float:
     seconds = 0.0
     if re.fullmatch(rf"{_PART}(?: ?{_PART})*", text):
         seconds = sum(float(part[0]) * _UNITS["".join(part[1:])] for part in re.findall(_PART, text))
-    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
-        raise ValueError(f"{text[:40]!r}: expected a duration such as 60s, 5m, 1h or 7d")
-    return seconds
+    if LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        return seconds
+    raise ValueError(f"{text[:40]!r}: expected a duration such as 60s, 5m, 1h or 7d, from 100ms to ten years")
 
 
 def length(seconds: float) -> str:

@@ -124,8 +124,9 @@ def _doubts(policy: Policy, now: float) -> Iterable[str]:
                     f"{where}[{index}] is the whole day, and {where}[{index + 1}] is not. If that is one"
                     " entry that its comma has split, put it in quotes."
                 )
-    if policy.polling.periods and not polling(policy, now, now + HORIZON):
-        yield "The fleet manager is not asked at all within 400 days: no polling period is left."
+    if not polling(policy, now, now + HORIZON):
+        why = "no polling period is left" if policy.polling.periods else "the downtime does not end"
+        yield f"The fleet manager is not asked at all within 400 days: {why}."
     windows = policy.apply.windows
     open_ones = intervals(windows, now, now + HORIZON)
     if windows and not open_ones:

@@ -162,6 +162,17 @@ def test_a_pause_lasts_until_somebody_resumes(store: Store) -> None:
         wishes.resume(by="Bob", via="command line")
 
 
+def test_nobody_waits_for_a_moment_that_no_calendar_knows(store: Store) -> None:
+    number = ask(store).number
+    end = 253_402_318_740.0  # 9999-12-31 23:59 in New York
+    with pytest.raises(ApprovalError, match="no calendar"):
+        Approvals(store, lambda: NOW).decide(
+            number, Verdict.POSTPONED, by="Ada", via="file", reason="", until=end
+        )
+    with pytest.raises(WishError, match="needs an end"):
+        Wishes(store, lambda: NOW).pause(by="Ada", via="page", reason="", until=end)
+
+
 def test_a_pause_without_a_future_is_refused(store: Store) -> None:
     with pytest.raises(WishError, match="to come"):
         Wishes(store, lambda: NOW).pause(by="Ada", via="page", reason="", until=NOW)

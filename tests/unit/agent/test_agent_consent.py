@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgewright.agent.consent.approvals import Approval, Approvals
+from edgewright.agent.consent.approvals import Approval, ApprovalError, Approvals
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.safekeeping import restore_word, save_word
 from edgewright.agent.consent.wishes import Wishes
@@ -619,3 +619,31 @@ def test_a_window_that_opened_while_the_round_was_at_work_is_not_missed(bench: B
     assert runs(bench) == D1
     bench.round()
     assert runs(bench) == D2
+
+
+@pytest.mark.parametrize("is_removal", [False, True])
+def test_what_has_begun_is_decided_about_no_more_and_waits_for_nobody(bench: Bench, is_removal: bool) -> None:
+    bench.policy = ASK
+    if is_removal:
+        bench.receive()
+    else:
+        bench.receive(V2)
+    bench.round()
+    (asked,) = approvals(bench)
+    decide(bench, asked.number, Verdict.APPROVED)
+    seen: list[tuple[Verdict, int]] = []
+
+    def slow(do: Callable[..., Any]) -> Callable[..., Any]:
+        def look_meanwhile(*arguments: Any) -> Any:
+            with pytest.raises(ApprovalError, match="is used"):
+                decide(bench, asked.number, Verdict.REJECTED)
+            seen.append((approvals(bench)[0].verdict, len(held(bench))))
+            return do(*arguments)
+
+        return look_meanwhile
+
+    name = "remove" if is_removal else "apply"
+    setattr(bench.runtime, name, slow(getattr(bench.runtime, name)))
+    bench.round()
+    assert seen == [(Verdict.USED, 0)]
+    assert runs(bench) == (None if is_removal else D2)

@@ -1,6 +1,7 @@
 """What is asked of the agent on site: what each request does, who is written down, and what is refused."""
 
 import json
+import os
 import re
 
 import pytest
@@ -16,6 +17,7 @@ from edgewright.agent.desk import VERBS
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.revisions import Stage
 from edgewright.agent.site import look
+from edgewright.agent.timetable import TIMETABLE
 from edgewright.protocol.consent import Reason, Verdict
 from support.site_scene import CAMERA, NEW, SHOP, Scene
 
@@ -108,6 +110,16 @@ def test_nobody_is_asked_to_poll_where_nobody_runs(scene):
     assert audit(scene) == []
 
 
+def test_nobody_is_told_that_the_fleet_manager_is_asked_in_downtime(scene, monkeypatch):
+    monkeypatch.setattr("edgewright.agent.desk.holder", lambda _: os.getpid())
+    with scene.store() as store:
+        store.set_meta(TIMETABLE, json.dumps({"downtime": [[NOW - 60, NOW + 3600]]}))
+    error = ask(scene, "poll", by="Ada")["error"]
+    assert error["code"] == "request.pointless"
+    assert "it is downtime" in error["message"]
+    assert audit(scene) == []
+
+
 @pytest.mark.parametrize(
     ("request_", "told"),
     [
@@ -125,6 +137,11 @@ def test_nobody_is_asked_to_poll_where_nobody_runs(scene):
         ),
         pytest.param(
             {"do": "pause", "until": "soon"}, "until: expected unix seconds", id="text for a moment"
+        ),
+        pytest.param(
+            {"do": "pause", "until": 2**39},
+            "until: expected unix seconds",
+            id="a moment that no calendar knows",
         ),
         pytest.param({"do": "pause", "until": NOW - 1}, "an end that is to come", id="a pause that is over"),
         pytest.param({"do": "pause", "reason": ["x"]}, "reason: expected text", id="a list for a text"),

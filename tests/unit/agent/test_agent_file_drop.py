@@ -122,6 +122,49 @@ def test_an_answer_is_taken_in_and_put_away(
     assert (outcome in told) or "refused: " in told
 
 
+def test_the_same_answer_given_again_later_decides_again(drop: FileDrop) -> None:
+    ask(drop)
+    for minute, name, outcome in (
+        (50, "1.approve", Verdict.APPROVED),
+        (40, "1.reject", Verdict.REJECTED),
+        (30, "1.approve", Verdict.APPROVED),
+    ):
+        put(drop, name, at=NOW - 60 * minute)
+        drop.take_in(NOW)
+        assert verdict(drop) is outcome
+    assert len(names(drop, "done")) == 3
+
+
+def test_questions_of_a_database_that_was_lost_are_taken_back_and_those_of_others_are_not(
+    drop: FileDrop, store: Store
+) -> None:
+    ask(drop)
+    put(drop, "003-notes.json", "[]")
+    put(drop, "004-press.json", '{"deviceId": "edge-02"}')
+    store.connection.execute("DELETE FROM approvals")
+    drop.put_out()
+    assert names(drop) == ["003-notes.json", "004-press.json"]
+
+
+def test_a_long_question_is_written_once(drop: FileDrop) -> None:
+    approval = ask(drop)
+    changed = {"name": "p" * 200, "change": "changed", "from": "a" * 200, "to": "b" * 200}
+    drop.approvals.describe(approval.number, {"parameters": [changed] * 100})
+    drop.put_out()
+    before = Path(drop.path, "001-shop.json").stat()
+    assert before.st_size > 16 << 10
+    drop.put_out()
+    assert Path(drop.path, "001-shop.json").stat() == before
+
+
+def test_of_several_answers_the_one_written_last_counts(drop: FileDrop) -> None:
+    ask(drop)
+    put(drop, "1.reject", at=NOW - 120)
+    put(drop, "1.approve", at=NOW - 60)
+    drop.take_in(NOW)
+    assert verdict(drop) is Verdict.APPROVED
+
+
 def test_who_decided_by_file_is_in_the_audit_log(drop: FileDrop, store: Store) -> None:
     ask(drop)
     put(drop, "1.approve")

@@ -172,8 +172,8 @@ def test_it_may_begin(terms: Terms, given_approval: Approval | None) -> None:
             None,
             Held(
                 reason=Reason.WINDOW,
-                message="the policy has no maintenance window any more; 'edgewright agent apply-now' lets it"
-                " begin in spite of that",
+                message="the policy has no maintenance window within a year;"
+                " 'edgewright agent apply-now' lets it begin in spite of that",
             ),
             id="the last window has closed",
         ),

@@ -9,6 +9,7 @@ import pytest
 
 from edgewright.agent import capabilities, clock, log
 from edgewright.agent import round as agent_round
+from edgewright.agent.consent.holds import Holds
 from edgewright.agent.link import LAST_PROBLEM, OURS, SUGGESTED
 from edgewright.agent.store import CLOCK_TRUST
 from edgewright.net.http import Response
@@ -129,6 +130,38 @@ def test_downtime_is_silent_and_nothing_of_it_is_an_error(live):
     assert [each for each in life.rounds if each >= unix("2026-05-04T10:00:00")], "it looks after itself"
     life.until("2026-05-04T12:05:00")
     assert life.fleet.statuses()[-1][1]["status"]["state"] == "installed"
+
+
+@pytest.mark.requirement("OFF-4", "S-23")
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_rate_that_was_raised_counts_at_once(live, holds):
+    life = live("2026-03-01T00:00:00", policy="polling: {rate: 12h}")
+    life.fleet.holds = holds
+    life.clock.at("2026-03-01T01:00:00", lambda: life.write_policy("polling: {rate: 1m}"))
+    life.until("2026-03-01T02:00:00")
+    first = next(each for each in life.fleet.polls if each > unix("2026-03-01T01:00:00"))
+    assert first < unix("2026-03-01T01:02:30")
+    assert 54 <= len([each for each in life.fleet.polls if each >= first]) <= 64
+
+
+def test_while_a_change_waits_for_a_window_next_month_it_looks_after_what_runs_as_ever(live):
+    life = live("2026-03-01T00:00:00", policy="apply: {windows: [2026-04-01]}")
+    life.fleet.deploy(deployment_yaml(ID))
+    life.until("2026-03-03T00:00:00")
+    (held,) = Holds(life.store).held()
+    assert held.until == unix("2026-04-01T00:00:00")
+    assert longest_gap([*life.rounds, life.clock.true]) < 1000
+
+
+@pytest.mark.parametrize("restless", [0, 30])
+def test_what_people_put_down_is_looked_at_within_seconds_however_restless_the_engine_is(live, restless):
+    life = live("2026-05-04T00:00:00", policy="repair: automatic")
+    life.until("2026-05-04T00:01:00")
+    life.watch._stirs, life.watch._stirred_at = restless, life.clock.monotonic()
+    life.clock.at("2026-05-04T00:02:00", lambda: life.write_policy("repair: report-only"))
+    life.until("2026-05-04T00:04:00")
+    looked = [each - unix("2026-05-04T00:02:00") for each in life.rounds]
+    assert any(0 <= each <= 36 for each in looked), "30 s until it is seen, and then 5 s"
 
 
 def test_what_is_to_be_reported_goes_outside_of_the_polling_period_too(live):

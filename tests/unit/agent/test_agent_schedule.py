@@ -127,6 +127,11 @@ def test_moments_as_people_type_them(typed, meant):
     assert parse_moment(typed, FRIDAY) == datetime(*meant, tzinfo=BERLIN)
 
 
+def test_two_hours_are_two_hours_also_in_the_night_in_which_the_clock_goes_forward():
+    before = datetime(2026, 3, 29, 1, 30, tzinfo=BERLIN)
+    assert parse_moment("2h", before).timestamp() - before.timestamp() == 2 * 3600
+
+
 @pytest.mark.parametrize(
     "typed", ["", "soon", "25:00", "12:60", "mondays", "2026-13-01", "-1h", "someday 06:00"]
 )

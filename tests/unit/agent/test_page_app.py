@@ -3,6 +3,7 @@
 import functools
 import html
 import re
+from dataclasses import replace
 from http import HTTPStatus
 
 import pytest
@@ -281,6 +282,19 @@ def test_a_decision_that_is_not_taken_keeps_what_was_typed(browser):
     assert 'value="Ada &lt;b&gt;"' in page
     with browser.scene.store() as store:
         assert Approvals(store).get(number).verdict is Verdict.ASKED
+
+
+def test_who_decides_later_than_somebody_else_is_told_so_though_the_form_is_gone(browser):
+    number = browser.scene.approval()
+    browser.sign_in()
+    with browser.scene.store() as store:
+        approvals = Approvals(store)
+        approvals.write(replace(approvals.get(number), verdict=Verdict.USED))
+    token = re.search(r'name="token" value="([^"]*)"', browser.page())[1]
+    form = {"token": token, "by": "Ada", "reason": "no", "verdict": "rejected"}
+    response = browser.ask("POST", f"/approvals/{number}", form)
+    assert response.status is HTTPStatus.UNPROCESSABLE_ENTITY
+    assert f"approval {number} is used" in text_of(response.body.decode())
 
 
 @pytest.mark.requirement("S-29")

@@ -57,6 +57,13 @@ def test_check_says_in_words_what_the_policy_means_and_what_it_brings(run, file)
         assert words in told
 
 
+def test_an_empty_file_is_as_wrong_as_it_is_for_the_agent(run, file):
+    file.write_text("\n")
+    code, told = run("check", str(file))
+    assert code == 2
+    assert "is empty; to have no policy, delete it or say so in a comment" in told
+
+
 def test_programs_get_the_same_as_values(run, file):
     code, told = run("check", str(file), "--at", AT, "--json")
     facts = json.loads(told)

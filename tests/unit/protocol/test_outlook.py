@@ -145,6 +145,7 @@ def test_the_length_told_for_a_night_is_the_length_it_has(zone, day, begin, quar
     [
         ("downtime: [2026-01-01]", "downtime[0] '2026-01-01 Europe/Berlin' is over."),
         ("polling: {periods: [2026-01-01]}", "not asked at all within 400 days"),
+        ("downtime: [daily]", "not asked at all within 400 days: the downtime does not end"),
         ("apply: {windows: [2029-01-01]}", "No change can begin within 400 days"),
         ("apply: {windows: [2029-01-01]}", "does not come within 400 days"),
         ("apply: {windows: [Sat, Sun 22:00-04:00]}", "apply.windows[0] is the whole day"),

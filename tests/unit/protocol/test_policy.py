@@ -85,6 +85,7 @@ def test_a_policy_written_out_in_full_reads_the_same_again():
 MISTAKES = [
     ("polling:\n  rate: 60", 2, "$.polling.rate", "with its unit, such as 60s"),
     ("polling:\n  rate: 60 ticks", 2, "$.polling.rate", "expected a duration such as 60s"),
+    ("polling:\n  rate: 50ms", 2, "$.polling.rate", "from 100ms to ten years"),
     ("polling: 60s", 1, "$.polling", "expected the members rate, periods"),
     ("poling: {}", 1, "$.poling", "did you mean polling?"),
     ("polling:\n  intervall: 60s", 2, "$.polling.intervall", "known are rate, periods"),

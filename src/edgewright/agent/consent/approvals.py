@@ -19,17 +19,15 @@ from edgewright.agent.store import Store
 from edgewright.protocol.consent import DECISIONS, STANDING, Kind, Verdict
 from edgewright.protocol.errors import EdgewrightError
 
+LATEST = 253_370_764_800.0
+"""9999-01-01: no calendar, and so nobody who shows it, knows much later moments."""
 KEPT = 200
 """How many of those that do not stand any more are remembered."""
 _COLUMNS = (
     "number, deployment_id, name, kind, digest, asked, valid_seconds, summary, verdict, by, via, reason,"
     " decided, until, expires"
 )
-_IN_WORDS = {
-    Kind.INSTALL: ("installation", "as"),
-    Kind.UPDATE: ("update", "to"),
-    Kind.REMOVE: ("removal", "as"),
-}
+NOUNS = {Kind.INSTALL: "installation", Kind.UPDATE: "update", Kind.REMOVE: "removal"}
 
 
 class ApprovalError(EdgewrightError):
@@ -83,7 +81,7 @@ class Approval:
     @property
     def subject(self) -> str:
         """What it is about, for people: `the update of shop to 4f2a90c1be77`."""
-        noun, link = _IN_WORDS[self.kind]
+        noun, link = NOUNS[self.kind], "to" if self.kind is Kind.UPDATE else "as"
         return f"the {noun} of {self.name} {link} {self.digest.rpartition(':')[2][:12]}"
 
 
@@ -245,6 +243,8 @@ def _refusal(
         return "a rejection needs a reason"
     if verdict is Verdict.POSTPONED and (until is None or until <= now):
         return "a postponement needs a time that is to come"
+    if until is not None and until > LATEST:
+        return "no calendar reaches that far; reject it instead"
     return None
 
 

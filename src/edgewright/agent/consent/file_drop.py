@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -35,6 +35,7 @@ from edgewright.protocol.errors import EdgewrightError
 SETTLED_SECONDS: Final = 2.0
 """How long an answer has to be left alone before it counts: it may be half of what is being written."""
 _MAX_BYTES: Final = 16 << 10
+_MAX_QUESTION_BYTES: Final = 1 << 20
 _MAX_NAMES: Final = 1000
 _DONE: Final = "done"
 _SEEN: Final = "drop.seen"
@@ -62,7 +63,8 @@ class _Found:
 
     @property
     def stamp(self) -> str:
-        return hashlib.sha256(f"{self.name}\0".encode() + self.data).hexdigest()[:20]
+        """What tells it from every other answer, also from one of the same words that is given later."""
+        return hashlib.sha256(f"{self.name}\0{self.changed}\0".encode() + self.data).hexdigest()[:20]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,22 +79,17 @@ class FileDrop:
     group: str | None = None
 
     def take_in(self, now: float) -> float | None:
-        """Take in what was answered; return in how many seconds one counts that was just written."""
+        """Take in what was answered, the oldest first; return in how many seconds one counts that is new."""
         with suppress(FileNotFoundError), self._opened() as directory:
             again = None
-            for name in _names(directory):
-                if not is_answer(name):
+            for found in sorted(self._found(directory), key=lambda each: each.changed):
+                if abs(now - found.changed) < SETTLED_SECONDS:
+                    again = SETTLED_SECONDS
                     continue
                 try:
-                    found = _read(directory, name)
-                    if abs(now - found.changed) < SETTLED_SECONDS:
-                        again = SETTLED_SECONDS
-                    else:
-                        self._answer(directory, found, now)
-                except StrangeFileError as error:
-                    self._tell_once(name, str(error))
+                    self._answer(directory, found, now)
                 except OSError as error:
-                    log.warning(f"{os.path.join(self.path, name)}: {error.strerror}")
+                    log.warning(f"{os.path.join(self.path, found.name)}: {error.strerror}")
             return again
         return None
 
@@ -104,15 +101,23 @@ class FileDrop:
         try:
             self._make()
             with self._opened() as directory:
-                for each in self.approvals.all(limit=1000):
-                    if each.is_standing:
-                        self._ask(directory, each)
-                    else:
-                        for name in question_names(each):
-                            with suppress(FileNotFoundError):
-                                os.unlink(name, dir_fd=directory)
+                for each in standing:
+                    self._ask(directory, each)
+                self._take_back(directory, {name for each in standing for name in question_names(each)})
         except OSError as error:
             self._tell_once("", f"{self.path}: questions cannot be written: {error.strerror}")
+
+    def _found(self, directory: int) -> Iterator[_Found]:
+        """Yield the answers that can be read."""
+        for name in _names(directory):
+            if not is_answer(name):
+                continue
+            try:
+                yield _read(directory, name)
+            except StrangeFileError as error:
+                self._tell_once(name, str(error))
+            except OSError as error:
+                log.warning(f"{os.path.join(self.path, name)}: {error.strerror}")
 
     def _answer(self, directory: int, found: _Found, now: float) -> None:
         """Decide, if it was not done before, and put the answer away."""
@@ -137,6 +142,22 @@ class FileDrop:
         text, plain = question_names(approval)
         _write(directory, text, question_text(approval, self.device_id).encode())
         _write(directory, plain, question_json(approval, self.device_id).encode())
+
+    def _take_back(self, directory: int, standing: Collection[str]) -> None:
+        """Remove our questions that do not stand any more, also those of a database that was lost."""
+        for name in _names(directory):
+            stem, is_question, _ = name.rpartition(".json")
+            if not is_question or name in standing or not name[:3].isdigit():
+                continue
+            with suppress(StrangeFileError, ValueError, AttributeError):
+                if (
+                    json.loads(_read(directory, name, _MAX_QUESTION_BYTES).data).get("deviceId")
+                    != self.device_id
+                ):
+                    continue
+                for each in (f"{stem}.txt", name):  # that by which it is known goes last
+                    with suppress(FileNotFoundError):
+                        os.unlink(each, dir_fd=directory)
 
     def _make(self) -> None:
         """Make the directory if it is not there, and let the group in if there is one."""
@@ -192,8 +213,8 @@ def _names(directory: int) -> Sequence[str]:
     return sorted(names)
 
 
-def _read(directory: int, name: str) -> _Found:
-    """Read a file. Raises StrangeFileError for what is no small file of its own."""
+def _read(directory: int, name: str, most: int = _MAX_BYTES) -> _Found:
+    """Read a file. Raises StrangeFileError for what is no file of its own, of `most` bytes at most."""
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _OPEN, dir_fd=directory)
     except OSError as error:
@@ -202,18 +223,18 @@ def _read(directory: int, name: str) -> _Found:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             raise StrangeFileError(f"{name} was left alone: it is no file of its own")
-        data = os.read(descriptor, _MAX_BYTES + 1)
+        data = os.read(descriptor, most + 1)
     finally:
         os.close(descriptor)
-    if len(data) > _MAX_BYTES:
-        raise StrangeFileError(f"{name} was left alone: it is larger than {_MAX_BYTES >> 10} KiB")
+    if len(data) > most:
+        raise StrangeFileError(f"{name} was left alone: it is larger than {most >> 10} KiB")
     return _Found(name, data, found.st_uid, found.st_mtime)
 
 
 def _write(directory: int, name: str, data: bytes) -> None:
     """Write a file whole, readable for whoever may enter the directory, if it is not so already."""
     with suppress(StrangeFileError):
-        if _read(directory, name).data == data:
+        if _read(directory, name, _MAX_QUESTION_BYTES).data == data:
             return
     unfinished = f".{name}.new"
     with suppress(FileNotFoundError):

@@ -14,7 +14,7 @@ from edgewright.agent.consent.durations import Durations
 from edgewright.agent.consent.hold import Held, Subject, Terms, concerns, hold, hold_fetch, is_over
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.settle import Scene, settled, still_counts
-from edgewright.agent.consent.wishes import Wishes
+from edgewright.agent.consent.wishes import Override, Wishes
 from edgewright.agent.site import Site
 from edgewright.agent.store import CLOCK_TRUST, Store
 from edgewright.protocol.consent import Kind, Reason, Verdict
@@ -67,8 +67,8 @@ class Gate:
         now = self._clock()
         subject = replace(subject, seconds=self._durations.last(subject.deployment_id, subject.kind))
         self._held.pop(subject.deployment_id, None)
-        if self._is_overridden(subject):
-            log.warning(f"deployment {subject.name}: the {subject.kind} begins now, as was wished on site")
+        if self._overrides(subject):
+            log.warning(f"deployment {subject.name}: the {subject.noun} begins now, as was wished on site")
             return None
         terms, approval = self._terms(now), self._standing(subject)
         held = hold(subject, terms, approval, now)
@@ -78,6 +78,20 @@ class Gate:
         if held is not None:
             self._note(subject, held, approval, now)
         return held
+
+    def begun(self, subject: Subject) -> None:
+        """Use up the consent to what has begun, which may take long: nobody can decide about it any more.
+
+        Killed before that, the next round settles it likewise.
+        """
+        with self._store.transaction():
+            approval = self._standing(subject)
+            if approval is not None:
+                used = approval.verdict is Verdict.APPROVED
+                self._approvals.write(replace(approval, verdict=Verdict.USED if used else Verdict.VOID))
+            for override in self._overrides(subject):
+                self._wishes.drop_override(override)
+            Holds(self._store).drop(subject.deployment_id)
 
     def may_fetch(self, subject: Subject) -> bool:
         """Whether what `subject`, which is held, needs may be fetched meanwhile."""
@@ -107,13 +121,14 @@ class Gate:
             problem=self._site.unknown,
         )
 
-    def _is_overridden(self, subject: Subject) -> bool:
+    def _overrides(self, subject: Subject) -> list[Override]:
         is_removal = subject.kind is Kind.REMOVE
-        return any(
-            (each.deployment_id, each.digest, each.is_removal)
-            == (subject.deployment_id, subject.digest, is_removal)
+        return [
+            each
             for each in self._wishes.overrides()
-        )
+            if (each.deployment_id, each.digest, each.is_removal)
+            == (subject.deployment_id, subject.digest, is_removal)
+        ]
 
     def _standing(self, subject: Subject) -> Approval | None:
         return next((each for each in self._approvals.open() if concerns(each, subject)), None)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgewright.agent.consent.approvals import Approval
+from edgewright.agent.consent.approvals import NOUNS, Approval
 from edgewright.agent.consent.wishes import Pause
 from edgewright.protocol.consent import Kind, Reason, Verdict
 
@@ -32,6 +32,11 @@ class Subject:
     kind: Kind
     digest: str
     seconds: float | None = None
+
+    @property
+    def noun(self) -> str:
+        """What kind of change it is, for people."""
+        return NOUNS[self.kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,23 +126,23 @@ def _unapproved(subject: Subject, terms: Terms, approval: Approval | None, now: 
     if not terms.approval:
         return None
     if approval is None or not concerns(approval, subject):
-        message = f"the {subject.kind} needs the approval of somebody on site"
+        message = f"the {subject.noun} needs the approval of somebody on site"
         return Held(reason=Reason.APPROVAL, message=message)
     number = approval.number
     if approval.verdict is Verdict.APPROVED and not is_over(approval.expires, terms, now):
         return None
     if approval.verdict is Verdict.REJECTED:
-        message = f"{approval.by} rejected the {subject.kind} (approval {number}){_because(approval.reason)}"
+        message = f"{approval.by} rejected the {subject.noun} (approval {number}){_because(approval.reason)}"
         return Held(reason=Reason.REJECTED, message=message, approval=number)
     if approval.verdict is Verdict.POSTPONED and not is_over(approval.until, terms, now):
         assert approval.until is not None  # noqa: S101 - see `Approvals.decide`
         message = (
-            f"{approval.by} postponed the {subject.kind} until {moment(approval.until)}"
+            f"{approval.by} postponed the {subject.noun} until {moment(approval.until)}"
             f" (approval {number}){_because(approval.reason)}"
         )
         return Held(reason=Reason.POSTPONED, message=message, until=approval.until, approval=number)
     message = (
-        f"the {subject.kind} needs the approval of somebody on site"
+        f"the {subject.noun} needs the approval of somebody on site"
         f" (approval {number}, asked {moment(approval.asked)})"
     )
     return Held(reason=Reason.APPROVAL, message=message, approval=number)
@@ -166,15 +171,15 @@ def _outside_windows(subject: Subject, terms: Terms, now: float) -> Held | None:
     if not to_come:
         return Held(
             reason=Reason.WINDOW,
-            message=f"the policy has no maintenance window any more; {_NOW_IN_SPITE}",
+            message=f"the policy has no maintenance window within a year; {_NOW_IN_SPITE}",
         )
     if fitting == to_come[0][0]:
         return Held(
             reason=Reason.WINDOW,
-            message=f"the {subject.kind} may begin in the maintenance window that opens {moment(fitting)}",
+            message=f"the {subject.noun} may begin in the maintenance window that opens {moment(fitting)}",
             until=fitting,
         )
-    took = f"the {subject.kind} took {_in_words(seconds)} the last time"
+    took = f"the {subject.noun} took {_in_words(seconds)} the last time"
     if fitting is None:
         message = f"{took}, and no maintenance window is that long; {_NOW_IN_SPITE}"
     else:

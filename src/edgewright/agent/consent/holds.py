@@ -68,3 +68,7 @@ class Holds:
                 "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [astuple(each) for each in new.values()],
             )
+
+    def drop(self, deployment_id: str) -> None:
+        """Forget what is held of one deployment: it has begun."""
+        self._store.connection.execute("DELETE FROM holds WHERE deployment_id = ?", (deployment_id,))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
-from edgewright.agent.consent.approvals import Approvals
+from edgewright.agent.consent.approvals import LATEST, NOUNS, Approvals
 from edgewright.agent.consent.audit import LONGEST_NAME, LONGEST_REASON, Audit, plain
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.store import Store
@@ -71,7 +71,7 @@ class Wishes:
         """Let nothing begin any more. Raises WishError without a name, and when `until` is over already."""
         _need_name(by)
         now, by, reason = self._clock(), plain(by, LONGEST_NAME), plain(reason, LONGEST_REASON)
-        if until is not None and until <= now:
+        if until is not None and not now < until <= LATEST:
             raise WishError("a pause needs an end that is to come, or none")
         pause = Pause(by=by, reason=reason, since=now, until=until)
         with self._store.transaction():
@@ -124,9 +124,8 @@ class Wishes:
                 " VALUES (:deployment_id, :kind, :digest, :by, :via, :reason, :at)",
                 asdict(override),
             )
-            what = (
-                f"let the {held.kind} of {held.name} ({held.digest[:19]}) begin in spite of: {held.message}"
-            )
+            subject = f"the {NOUNS[held.kind]} of {held.name} ({held.digest[:19]})"
+            what = f"let {subject} begin in spite of: {held.message}"
             self._audit.record(who=by, via=via, uid=uid, what=what, reason=reason)
             if held.approval is not None:
                 Approvals(self._store, self._clock).decide(

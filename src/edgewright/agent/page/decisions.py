@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import field as member
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from edgewright.agent.difference import Change, changes
@@ -21,7 +22,7 @@ class Form:
     """What every form carries: the `token` of the session, and who is signed in.
 
     `refused` is why the form sent last was not taken, and `about` which one that was; `typed` is what was in
-    it, so that nothing has to be typed twice.
+    it, so that nothing has to be typed twice. `drawn` are the forms on the page so far.
     """
 
     token: str
@@ -29,6 +30,7 @@ class Form:
     about: str = ""
     refused: str = ""
     typed: Mapping[str, str]
+    drawn: set[str] = member(default_factory=set)
 
     def value(self, about: str, key: str, default: str = "") -> str:
         """Return what was typed into `key` of the form `about`."""
@@ -38,8 +40,13 @@ class Form:
         """Return why that form was refused."""
         return notice(self.refused, "bad") if self.refused and about == self.about else None
 
+    def left_over(self) -> Html | None:
+        """Return why a form was refused that is not on the page any more: somebody else was faster, say."""
+        return notice(self.refused, "bad") if self.refused and self.about not in self.drawn else None
+
     def draw(self, action: str, *children: Child, class_: str = "") -> Html:
         """Return the form that is sent to `action`."""
+        self.drawn.add(action)
         token = element("input", type="hidden", name="token", value=self.token)
         return element(
             "form", token, self.problem(action), children, method="post", action=action, class_=class_ or None
@@ -102,8 +109,8 @@ def choices(clock: Clock) -> list[tuple[str, str, datetime]]:
     """Return what "postpone until" offers: a word for the form, the text, and the moment."""
     now = clock.now.astimezone(clock.zone)
     offered = [
-        ("1h", "1 hour", clock.now + timedelta(hours=1)),
-        ("4h", "4 hours", clock.now + timedelta(hours=4)),
+        ("1h", "1 hour", clock.now.astimezone(UTC) + timedelta(hours=1)),
+        ("4h", "4 hours", clock.now.astimezone(UTC) + timedelta(hours=4)),
         ("tomorrow", "tomorrow", _morning(now, 1)),
         ("monday", "Monday", _morning(now, 7 - now.weekday())),
         ("7d", "a week", clock.now + timedelta(days=7)),

@@ -33,8 +33,9 @@ def overview(facts: Facts, form: Form, clock: Clock, *, done: str = "") -> Html:
     right = element(
         "div", _week(facts, clock), _controls(facts, form, clock), _recent(facts, clock), class_="column"
     )
-    said = notice(done, "good") if done else None
-    return element("div", said, _state(facts, form, clock), element("div", left, right, class_="columns"))
+    state = _state(facts, form, clock)
+    said = notice(done, "good") if done else form.left_over()
+    return element("div", said, state, element("div", left, right, class_="columns"))
 
 
 def headlines(facts: Facts) -> list[tuple[str, str]]:
