@@ -3,12 +3,12 @@
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import watch
 from measure import median_of
 
+from edgewright.agent.clock import SYSTEM
 from edgewright.agent.paths import Paths
 from edgewright.agent.store import Store
 
@@ -43,7 +43,6 @@ def cpu_ms(directory: Path) -> float:
 
 def _settle(state: Path) -> None:
     """Say that a round has just looked, so that an unchanged turn makes none, engine or not."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     store = Store(Paths(str(state)).database)
-    store.set_meta("sync.round", f"{boot} {time.monotonic():.0f}")
+    store.set_meta("sync.turn", f"{SYSTEM.boot} {SYSTEM.monotonic():.0f} -")
     store.close()
