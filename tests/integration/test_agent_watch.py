@@ -39,6 +39,7 @@ OURS = {
     "edgewright.agent.outbox",
     "edgewright.agent.paths",
     "edgewright.agent.repeats",
+    "edgewright.agent.reserve",
     "edgewright.agent.rounds",
     "edgewright.agent.session",
     "edgewright.agent.sinks",

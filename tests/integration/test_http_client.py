@@ -1,6 +1,7 @@
 """The HTTP client against real sockets and real TLS."""
 
 import gzip
+import select
 import socket
 import ssl
 import threading
@@ -138,6 +139,7 @@ def test_a_kept_connection_the_server_closed_is_replaced_unnoticed(serve):
     _, url = serve(answers(ok()), answers(ok(b"again")))
     with Client(url) as client:
         client.request("GET", "/")
+        assert select.select([client.fileno()], [], [], 10)[0]  # the ending has arrived
         assert client.request("POST", "/", body=b"x").body == b"again"
         assert client.connections == 2
 

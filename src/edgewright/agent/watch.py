@@ -123,7 +123,9 @@ class Watch:
             except (OSError, sqlite3.OperationalError) as error:
                 # No room on the disk, no memory for a round: ending would make neither better.
                 stumbles += 1
-                log.error(f"going on after: {error}")
+                root = os.path.dirname(self._store.path)
+                if not (reserve.says_full(error, root) and reserve.give_up(root)):
+                    log.error(f"going on after: {error}")
             else:
                 stumbles = 0
 
