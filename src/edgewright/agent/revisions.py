@@ -218,7 +218,8 @@ def adopted_version(revision: Revision, siblings: Iterable[Revision]) -> int:
         return revision.adopted
     # What failed before it was begun leaves an older revision in place, and that is the one held.
     held = [each for each in siblings if each.stage in HELD and each.key != revision.key]
-    held.sort(key=lambda each: (each.stage not in GIVEN_UP, each.adopted))
+    # One that runs whole came up after the others, which had all given way to whatever was begun last.
+    held.sort(key=lambda each: (each.stage is S.INSTALLED, each.stage not in GIVEN_UP, each.adopted))
     return held[-1].adopted if held else revision.adopted
 
 

@@ -206,6 +206,12 @@ def test_what_is_taken_up_already_needs_no_change():
             id="after a failure the failed one is held",
         ),
         pytest.param(
+            [revision(C, Stage.APPLYING, 5), revision(B, Stage.INSTALLED, 4)],
+            Stage.ACCEPTED,
+            4,
+            id="what came up whole in place of one that was interrupted is held",
+        ),
+        pytest.param(
             [revision(B, Stage.INSTALLED, 4), revision(C, Stage.FAILED, 5)],
             Stage.ACCEPTED,
             4,
