@@ -149,6 +149,7 @@ class Witness:
         self.proved: dict[str, str] = {}  # deployment id to the digest that came up whole last
         self.held: dict[str, str] = {}  # and to the one that was begun or repaired last, or came back
         self.begun: dict[str, str] = {}  # and to the one that was begun last
+        self.failed: dict[str, str] = {}  # and to the one that failed last
         self.accepted = 0
         self.taken_up = {0}  # the manifests that the agent has remembered what they want of
         self._subject: Revision | None = None
@@ -167,6 +168,7 @@ class Witness:
                     self.held[revision.deployment_id] = revision.digest
                 elif revision.stage is Stage.FAILED:
                     self.held.setdefault(revision.deployment_id, revision.digest)
+                    self.failed[revision.deployment_id] = revision.digest
                 elif revision.stage in {Stage.REMOVING, Stage.REMOVED}:
                     self.proved.pop(revision.deployment_id, None)
                     self.held.pop(revision.deployment_id, None)
@@ -197,6 +199,7 @@ class Witness:
                 done = commit(ledger, revision, keep=keep)
                 self.proved[revision.deployment_id] = revision.digest
                 self.begun[revision.deployment_id] = revision.digest
+                self.failed.pop(revision.deployment_id, None)
                 return done
 
             def watched_roll_back(ledger: Ledger, revision: Revision, good: Revision) -> None:
@@ -271,7 +274,9 @@ class Witness:
             held = {subject.digest}
         else:
             # Where a repair of the good one fails as well, that or the one begun before may count as held.
-            held = {each[deployment_id] for each in (self.held, self.begun) if deployment_id in each}
+            # So may, where nothing good is there, what failed last although it was never begun.
+            candidates = (self.held, self.begun, self.failed)
+            held = {each[deployment_id] for each in candidates if deployment_id in each}
             held = held or {subject.digest}
         known = self.taken_up | {self.accepted}
         right = {
