@@ -17,7 +17,8 @@ BYTES = 4 * 1024 * 1024
 """More than a round writes that only starts what is installed."""
 PLENTY_BYTES = 16 * 1024 * 1024
 _FULL = 13  # SQLITE_FULL
-_SCARCE_BYTES = 256 * 1024
+SCARCE_BYTES = 256 * 1024
+"""What a database that is opened takes, and more."""
 
 
 def path_in(root: str) -> str:
@@ -28,7 +29,7 @@ def path_in(root: str) -> str:
 def keep_back(root: str) -> None:
     """Keep the room back if it is not and there is plenty; where that fails there will be another time."""
     path = path_in(root)
-    if os.path.exists(path) or _free_bytes(root) < PLENTY_BYTES:
+    if os.path.exists(path) or free_bytes(root) < PLENTY_BYTES:
         return
     unfinished = f"{path}.new"
     try:
@@ -61,9 +62,10 @@ def says_full(error: Exception, root: str) -> bool:
     if getattr(error, "sqlite_errorcode", 0) & 0xFF == _FULL:
         return True
     # A database that cannot even be opened for want of room says no more than that its disk failed.
-    return isinstance(error, sqlite3.OperationalError) and _free_bytes(root) < _SCARCE_BYTES
+    return isinstance(error, sqlite3.OperationalError) and free_bytes(root) < SCARCE_BYTES
 
 
-def _free_bytes(root: str) -> int:
-    told = os.statvfs(root)
+def free_bytes(path: str) -> int:
+    """Return how many bytes can be written where `path` is. Raises OSError if that is no place here."""
+    told = os.statvfs(path)
     return told.f_bavail * told.f_frsize

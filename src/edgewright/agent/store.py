@@ -21,6 +21,7 @@ from collections.abc import Callable
 from edgewright.agent import log, mirror
 from edgewright.agent.locks import wait_for
 from edgewright.agent.paths import Paths
+from edgewright.agent.reserve import SCARCE_BYTES, free_bytes
 from edgewright.protocol.errors import EdgewrightError
 
 _VERSION = 3
@@ -91,7 +92,6 @@ _KEPT_REFUSALS = 64
 _BUSY_SECONDS = 15.0
 _DAMAGED = frozenset({11, 26})  # SQLITE_CORRUPT, SQLITE_NOTADB
 _KEPT_DAMAGED = 3
-_ROOM_BYTES = 256 * 1024  # what a database that is opened takes, and more
 
 SECURITY = "security"
 STATE = "state"
@@ -437,11 +437,10 @@ def _remove(path: str) -> None:
 def _unusable(path: str, error: sqlite3.Error) -> StoreError:
     """Return what `error` at opening means: a full disk may be told as an I/O error."""
     try:
-        told = os.statvfs(os.path.dirname(path))
+        free = free_bytes(os.path.dirname(path))
     except OSError:
         return StoreError(f"{path}: {error}")
-    free = told.f_bavail * told.f_frsize
-    if free < _ROOM_BYTES:
+    if free < SCARCE_BYTES:
         return StoreFullError(f"{path}: no room on the disk for the state: {free} bytes free")
     return StoreError(f"{path}: {error}")
 

@@ -1,10 +1,10 @@
 """How much room images take, asked of their registry before they are downloaded, and whether there is."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from edgewright.agent import reserve
 from edgewright.agent.runtimes import StorageFullError
 from edgewright.agent.runtimes.engine import Engine, registry_of, with_tag
 from edgewright.agent.runtimes.images import repository_of
@@ -27,10 +27,9 @@ def check_space(path: str, needed: int, what: str) -> None:
 def free_bytes(path: str) -> int | None:
     """Return how many bytes can be written where `path` is; None if that is no place on this machine."""
     try:
-        told = os.statvfs(path)
+        return reserve.free_bytes(path)
     except OSError:
         return None
-    return told.f_bavail * told.f_frsize
 
 
 class ImageSpace:
