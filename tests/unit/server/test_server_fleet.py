@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from edgewright.protocol import yaml
 from edgewright.server.domain.packages import make_package
 from edgewright.server.errors import InvalidError
-from edgewright.server.fleet import assignments, catalogue, membership, reports
+from edgewright.server.fleet import catalogue, deploying, membership, reports
 from edgewright.server.problems import ProblemError
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
@@ -87,19 +87,19 @@ def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def create(**parameters: str) -> Step:
-    wish = assignments.Wish(application="shop", version="1", client_id="edge", parameters=parameters)
-    return lambda connection: assignments.create(
+    wish = deploying.Wish(application="shop", version="1", client_id="edge", parameters=parameters)
+    return lambda connection: deploying.create(
         connection, wish, deployment_id=ID, actor="operator ada", now=NOW
     )
 
 
 def change(**parameters: str | None) -> Step:
-    wish = assignments.Change(parameters=parameters)
-    return lambda connection: assignments.change(connection, ID, wish, actor="operator bo", now=NOW)
+    wish = deploying.Change(parameters=parameters)
+    return lambda connection: deploying.change(connection, ID, wish, actor="operator bo", now=NOW)
 
 
 def delete(connection: AsyncConnection) -> Awaitable[Any]:
-    return assignments.delete(connection, ID, actor="operator cy", now=NOW)
+    return deploying.delete(connection, ID, actor="operator cy", now=NOW)
 
 
 @pytest.mark.requirement("DS-7", "DS-9")

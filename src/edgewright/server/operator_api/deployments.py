@@ -8,7 +8,7 @@ from litestar import delete, get, post, put
 from edgewright.protocol.values import Value
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.truth import Truth
-from edgewright.server.fleet import assignments
+from edgewright.server.fleet import deploying
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import (
     ChangedDeployment,
@@ -38,7 +38,7 @@ async def create_deployment(request: ServerRequest) -> DeploymentEntry:
     """Deploy one version of an application on one device."""
     context = context_of(request)
     asked = await read_json(request, NewDeployment)
-    wish = assignments.Wish(
+    wish = deploying.Wish(
         application=asked.application,
         version=asked.version,
         client_id=asked.device,
@@ -48,7 +48,7 @@ async def create_deployment(request: ServerRequest) -> DeploymentEntry:
         parameters={name: value for name, value in _values(asked.parameters).items() if value is not None},
     )
     async with context.database.writing() as connection:
-        record = await assignments.create(
+        record = await deploying.create(
             connection,
             wish,
             deployment_id=str(uuid.uuid4()),
@@ -62,7 +62,7 @@ async def create_deployment(request: ServerRequest) -> DeploymentEntry:
 async def show_deployment(request: ServerRequest, deployment_id: str) -> DeploymentEntry:
     """Return one deployment with desired beside current, removed ones as well."""
     async with context_of(request).database.reading() as connection:
-        record = await assignments.deployment_called(connection, deployment_id)
+        record = await deploying.deployment_called(connection, deployment_id)
         return await deployment_entry(connection, record)
 
 
@@ -71,9 +71,9 @@ async def change_deployment(request: ServerRequest, deployment_id: str) -> Deplo
     """Give a deployment another version of its application or other parameters; its id stays."""
     context = context_of(request)
     asked = await read_json(request, ChangedDeployment)
-    wish = assignments.Change(version=asked.version, parameters=_values(asked.parameters))
+    wish = deploying.Change(version=asked.version, parameters=_values(asked.parameters))
     async with context.database.writing() as connection:
-        record = await assignments.change(
+        record = await deploying.change(
             connection, deployment_id, wish, actor=operator_of(request), now=context.clock()
         )
         return await deployment_entry(connection, record)
@@ -84,7 +84,7 @@ async def delete_deployment(request: ServerRequest, deployment_id: str) -> Deplo
     """Have a deployment removed from its device; it is shown until the device has said that it is gone."""
     context = context_of(request)
     async with context.database.writing() as connection:
-        record = await assignments.delete(
+        record = await deploying.delete(
             connection, deployment_id, actor=operator_of(request), now=context.clock()
         )
         return await deployment_entry(connection, record)
@@ -94,7 +94,7 @@ async def delete_deployment(request: ServerRequest, deployment_id: str) -> Deplo
 async def show_history(request: ServerRequest, deployment_id: str) -> list[StatusEntry]:
     """Return every report about a deployment, in the order received."""
     async with context_of(request).database.reading() as connection:
-        record = await assignments.deployment_called(connection, deployment_id)
+        record = await deploying.deployment_called(connection, deployment_id)
         return [show_status(status) for status in await deployments.history(connection, record.id)]
 
 

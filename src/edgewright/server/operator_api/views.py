@@ -9,7 +9,7 @@ from edgewright.protocol import yaml
 from edgewright.protocol.deployment import ApplicationDeployment
 from edgewright.protocol.status import DeploymentStatus, State, StatusError
 from edgewright.server.domain.truth import Truth, truth
-from edgewright.server.fleet.assignments import load_choice
+from edgewright.server.fleet.deploying import load_choice
 from edgewright.server.operator_api.documents import (
     ComponentEntry,
     DeploymentEntry,

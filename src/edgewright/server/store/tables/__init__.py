@@ -1,0 +1,40 @@
+"""The tables. A change here needs a migration beside it; a test compares the two.
+
+Documents, manifests, bundles and reports are kept as the exact bytes that were sent or received (spec:
+DG-3). Text columns holding JSON belong to this server alone.
+"""
+
+from edgewright.server.store.tables.base import Instant, Unsigned64, metadata
+from edgewright.server.store.tables.catalogue import package_files, packages
+from edgewright.server.store.tables.clients import (
+    clients,
+    devices,
+    enrollments,
+    site_audit,
+    sites,
+    suggestions,
+)
+from edgewright.server.store.tables.deployments import bundles, deployments, documents, manifests, statuses
+from edgewright.server.store.tables.operators import audit, operator_tokens, runs
+
+__all__ = [
+    "Instant",
+    "Unsigned64",
+    "audit",
+    "bundles",
+    "clients",
+    "deployments",
+    "devices",
+    "documents",
+    "enrollments",
+    "manifests",
+    "metadata",
+    "operator_tokens",
+    "package_files",
+    "packages",
+    "runs",
+    "site_audit",
+    "sites",
+    "statuses",
+    "suggestions",
+]

@@ -1,0 +1,98 @@
+"""Clients: who is accepted, who is invited, what each reported of itself and of its site."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from edgewright.server.store.tables.base import Instant, metadata
+
+# The accepted-client policy (spec: ID-20) and what is known of each client. `key_digest` is of the only key
+# that is admitted, null where another authority issues the SVID.
+clients = Table(
+    "clients",
+    metadata,
+    Column("client_id", String, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("retired", Instant),
+    Column("key_digest", String),
+    Column("svid_expires", Instant),
+    Column("last_contact", Instant),
+    CheckConstraint("state IN ('accepted', 'retired')", name="state"),
+    CheckConstraint("origin IN ('enrolled', 'foreign')", name="origin"),
+)
+
+enrollments = Table(
+    "enrollments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("client_id", String, nullable=False, index=True),
+    Column("secret_digest", String, nullable=False, unique=True),
+    Column("created", Instant, nullable=False),
+    Column("expires", Instant, nullable=False),
+    Column("used", Instant),
+    Column("key_digest", String),
+    Column("svid", String),
+    Column("withdrawn", Instant),
+)
+
+# Capabilities as reported; (client, device id) is the record's name (spec: API-8).
+devices = Table(
+    "devices",
+    metadata,
+    Column("client_id", String, ForeignKey("clients.client_id"), primary_key=True),
+    Column("device_id", String, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("updated", Instant, nullable=False),
+)
+
+# What a client's site reported last: its bytes, and beside them what lists need of it. `policy` is the one
+# in force as JSON, `holds` what may not start yet.
+sites = Table(
+    "sites",
+    metadata,
+    Column("client_id", String, ForeignKey("clients.client_id"), primary_key=True),
+    Column("received", Instant, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("policy", String, nullable=False),
+    Column("is_clock_trusted", Boolean, nullable=False),
+    Column("holds", String, nullable=False),
+)
+
+# What people did on site, gathered from the reports, each of which has the newest entries only.
+site_audit = Table(
+    "site_audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("client_id", String, ForeignKey("clients.client_id"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("who", String, nullable=False),
+    Column("via", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("reason", String, nullable=False),
+    UniqueConstraint("client_id", "number", "at", name="uq_site_audit_entry"),
+    sqlite_autoincrement=True,
+)
+
+# Policies suggested to one client, or to all who have none of their own (`database.EVERYBODY`).
+suggestions = Table(
+    "suggestions",
+    metadata,
+    Column("client_id", String, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("tag", String(12), nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("actor", String, nullable=False),
+)
