@@ -29,7 +29,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """One line of the accepted-client policy."""
+    """One line of the accepted-client policy; `labels` are the operators', as JSON."""
 
     client_id: str
     state: ClientState
@@ -39,6 +39,7 @@ class Client:
     key_digest: str | None
     svid_expires: datetime | None
     last_contact: datetime | None
+    labels: str = "{}"
 
     @property
     def is_accepted(self) -> bool:

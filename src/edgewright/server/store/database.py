@@ -20,8 +20,10 @@ QUEUE_SECONDS = 60
 # Stands for all clients where one would be named; no client can have this id.
 EVERYBODY = "*"
 _TOUCHED = "edgewright.touched"
+_TOPICS = "edgewright.topics"
 
 Touched = Callable[[Collection[str]], None]
+Changed = Callable[[Collection[str]], None]
 
 
 class Database:
@@ -31,10 +33,15 @@ class Database:
         self._engine = _engine(path)
         self._writing = asyncio.Lock()
         self._watchers: list[Touched] = []
+        self._listeners: list[Changed] = []
 
     def when_touched(self, watcher: Touched) -> None:
         """Have `watcher` called after every commit that touched clients, with their ids (see `touch`)."""
         self._watchers.append(watcher)
+
+    def when_changed(self, listener: Changed) -> None:
+        """Have `listener` called after every commit that changed what people see (see `announce`)."""
+        self._listeners.append(listener)
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,17 +64,32 @@ class Database:
         async with self._writing:
             async with self._engine.execution_options(writes=True).begin() as connection:
                 touched: set[str] = set()
+                topics: set[str] = set()
                 connection.info[_TOUCHED] = touched
+                connection.info[_TOPICS] = topics
                 yield connection
             if touched:
                 for watcher in self._watchers:
                     watcher(touched)
+            if topics:
+                for listener in self._listeners:
+                    listener(topics)
 
 
 def touch(connection: AsyncConnection, client_id: str) -> None:
     """Note that this transaction changes what a client, or EVERYBODY, is served, or whether it is."""
     touched: set[str] = connection.info[_TOUCHED]
     touched.add(client_id)
+
+
+def announce(connection: AsyncConnection, *topics: str) -> None:
+    """Note that this transaction changes what people see of these topics.
+
+    A topic is a kind of thing, or one of them: `devices`, `device:<client id>`, `deployments`, `packages`,
+    `assignments`, `assignment:<name>`, `rollouts`, `rollout:<id>`, `enrollments`, `audit`, `accounts`.
+    """
+    noted: set[str] = connection.info[_TOPICS]
+    noted.update(topics)
 
 
 def _engine(path: Path) -> AsyncEngine:

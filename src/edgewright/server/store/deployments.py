@@ -29,6 +29,7 @@ class DeploymentRecord:
     created: datetime
     changed: datetime
     deleted: datetime | None
+    assignment_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

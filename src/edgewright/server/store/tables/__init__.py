@@ -4,6 +4,13 @@ Documents, manifests, bundles and reports are kept as the exact bytes that were 
 DG-3). Text columns holding JSON belong to this server alone.
 """
 
+from edgewright.server.store.tables.assignments import (
+    assignment_revisions,
+    assignments,
+    rollout_events,
+    rollout_steps,
+    rollouts,
+)
 from edgewright.server.store.tables.base import Instant, Unsigned64, metadata
 from edgewright.server.store.tables.catalogue import package_files, packages
 from edgewright.server.store.tables.clients import (
@@ -20,9 +27,12 @@ from edgewright.server.store.tables.operators import audit, operator_tokens, run
 __all__ = [
     "Instant",
     "Unsigned64",
+    "assignment_revisions",
+    "assignments",
     "audit",
     "bundles",
     "clients",
+    "deployment_revisions",
     "deployments",
     "devices",
     "documents",
@@ -32,6 +42,9 @@ __all__ = [
     "operator_tokens",
     "package_files",
     "packages",
+    "rollout_events",
+    "rollout_steps",
+    "rollouts",
     "runs",
     "site_audit",
     "sites",

@@ -16,7 +16,8 @@ from sqlalchemy import (
 from edgewright.server.store.tables.base import Instant, metadata
 
 # The accepted-client policy (spec: ID-20) and what is known of each client. `key_digest` is of the only key
-# that is admitted, null where another authority issues the SVID.
+# that is admitted, null where another authority issues the SVID. `labels` are those
+# that operators gave it, as JSON; what it reports itself is in `devices`.
 clients = Table(
     "clients",
     metadata,
@@ -28,6 +29,7 @@ clients = Table(
     Column("key_digest", String),
     Column("svid_expires", Instant),
     Column("last_contact", Instant),
+    Column("labels", String, nullable=False, server_default="{}"),
     CheckConstraint("state IN ('accepted', 'retired')", name="state"),
     CheckConstraint("origin IN ('enrolled', 'foreign')", name="origin"),
 )

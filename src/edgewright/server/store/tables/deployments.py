@@ -15,7 +15,8 @@ from sqlalchemy import (
 from edgewright.server.store.tables.base import Instant, Unsigned64, metadata
 
 # `digest` names the current document in `documents`; `changed_version` is ST-25's T. A deployment that the
-# operator deleted stays, as its device still reports `removing` and `removed` for it.
+# operator deleted stays, as its device still reports `removing` and `removed` for it. `assignment_id` is of
+# the assignment it belongs to, null for one that somebody made for this device alone.
 deployments = Table(
     "deployments",
     metadata,
@@ -33,7 +34,25 @@ deployments = Table(
     Column("created", Instant, nullable=False),
     Column("changed", Instant, nullable=False),
     Column("deleted", Instant),
+    Column("assignment_id", Integer, ForeignKey("assignments.id")),
+    Index("ix_deployments_assignment_id", "assignment_id"),
     Index("ix_deployments_package", "application_id", "version"),
+)
+
+# What a deployment was from one change to the next; `changed_version` is that of the manifest with it.
+deployment_revisions = Table(
+    "deployment_revisions",
+    metadata,
+    Column("deployment_id", String(36), ForeignKey("deployments.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("version", String, nullable=False),
+    Column("profile_id", String, nullable=False),
+    Column("parameters", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("changed_version", BigInteger, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", String, nullable=False),
 )
 
 # Deployment documents served now (superseded is null) or lately.
