@@ -13,6 +13,7 @@ from edgewright.server.identity.routes import get_discovery, get_trust_bundle, p
 from edgewright.server.operator_api.routes import operator_router
 from edgewright.server.operator_api.schema import operator_openapi
 from edgewright.server.problems import answer_for
+from edgewright.server.web.routes import web_routes
 
 
 def device_app(context: ServerContext) -> Gate:
@@ -43,7 +44,7 @@ def device_app(context: ServerContext) -> Gate:
 def web_app(context: ServerContext) -> Litestar:
     """Return the application of the web listener."""
     return Litestar(
-        [get_discovery, get_trust_bundle, post_enroll, operator_router()],
+        [get_discovery, get_trust_bundle, post_enroll, operator_router(), *web_routes()],
         state=State({"context": context}),
         exception_handlers={Exception: answer_for},
         openapi_config=operator_openapi(),

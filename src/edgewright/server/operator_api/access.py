@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerContext, ServerRequest
+from edgewright.server.domain.roles import Actor, Role
 from edgewright.server.fleet.membership import secret_digest
 from edgewright.server.problems import ProblemError
 from edgewright.server.store.tables import operator_tokens
@@ -32,9 +33,15 @@ async def require_operator(
         )
     if name is None:
         raise ProblemError(ProblemType.BLANK, "this token is not known here", status=401, headers=_CHALLENGE)
-    connection.scope["user"] = name
+    connection.scope["actor"] = Actor(name=f"operator {name}", role=Role.ADMIN)  # type: ignore[typeddict-unknown-key]
+
+
+def actor_of(request: ServerRequest) -> Actor:
+    """Return who makes the request."""
+    actor: Actor = request.scope["actor"]  # type: ignore[typeddict-item]
+    return actor
 
 
 def operator_of(request: ServerRequest) -> str:
-    """Return under which name the operator is in the audit."""
-    return f"operator {request.scope['user']}"
+    """Return under which name whoever makes the request is in the audit."""
+    return actor_of(request).name
