@@ -28,7 +28,7 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
         check=False,
-        env=_environment(),
+        env=environment(),
     )
 
 
@@ -147,7 +147,7 @@ class ServerProcess:
                 listen[1],
             ],
             log=self.log,
-            environment=_environment(),
+            environment=environment(),
         )
         self._process = process
         wait_until(
@@ -196,6 +196,6 @@ class ServerProcess:
         return found
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     path = os.environ.get("PYTHONPATH")
     return own_environment(**({"PYTHONPATH": path} if path else {}))

@@ -6,6 +6,8 @@ import argparse
 import socket
 from pathlib import Path
 
+from edgewright.cli import server_users
+
 HELP = """The fleet manager: set it up once with 'init', then 'run' it.
 
 Devices reach it on the device listener (mutual TLS, port 443 by the specification);
@@ -54,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="after putting back a backup: give every device a manifest version above any it may have seen",
     )
     _add_data(renumber)
+    server_users.configure(actions)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,29 +66,31 @@ def run(args: argparse.Namespace) -> int:
             return _init(args)
         case "run":
             return _run(args)
+        case "user":
+            return server_users.run(args)
         case _:
             return _renumber(args)
 
 
 def _init(args: argparse.Namespace) -> int:
-    from edgewright.server.settings import ServerSettings
+    from edgewright.server.first import invitation
+    from edgewright.server.settings import ServerSettings, web_address
     from edgewright.server.setup import initialise
 
-    directory = initialise(
-        args.data,
-        ServerSettings(
-            trust_domain=args.trust_domain,
-            wfm_id=args.wfm_id,
-            hosts=tuple(args.host or [socket.gethostname()]),
-            device_listen=args.device_listen,
-            web_listen=args.web_listen,
-            device_url=args.device_url,
-            web_url=args.web_url,
-        ),
+    settings = ServerSettings(
+        trust_domain=args.trust_domain,
+        wfm_id=args.wfm_id,
+        hosts=tuple(args.host or [socket.gethostname()]),
+        device_listen=args.device_listen,
+        web_listen=args.web_listen,
+        device_url=args.device_url,
+        web_url=args.web_url,
     )
+    directory, password = initialise(args.data, settings)
     print(f"made {directory.root}: back up its identity/ folder and keep operator.json secret")
     print(f"next: edgewright server run --data {directory.root}")
     print(f"      edgewright login {directory.operator}")
+    print("then:", invitation(password, web_address(settings)))
     return 0
 
 

@@ -9,11 +9,13 @@ from edgewright.server.device_api.current_state import delete_capabilities, post
 from edgewright.server.device_api.desired_state import get_bundle, get_document, get_manifest
 from edgewright.server.device_api.polls import Polls
 from edgewright.server.device_api.site import get_policy, put_site
+from edgewright.server.guard import PasswordNeededError, SignInNeededError, let_in
 from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_enroll
 from edgewright.server.operator_api.routes import operator_router
 from edgewright.server.operator_api.schema import operator_openapi
 from edgewright.server.problems import answer_for
 from edgewright.server.web.routes import web_routes
+from edgewright.server.web.sign_in import to_password, to_sign_in
 
 
 def device_app(context: ServerContext) -> Gate:
@@ -42,11 +44,16 @@ def device_app(context: ServerContext) -> Gate:
 
 
 def web_app(context: ServerContext) -> Litestar:
-    """Return the application of the web listener."""
+    """Return the application of the web listener; its guard judges every request on it."""
     return Litestar(
         [get_discovery, get_trust_bundle, post_enroll, operator_router(), *web_routes()],
         state=State({"context": context}),
-        exception_handlers={Exception: answer_for},
+        guards=[let_in],
+        exception_handlers={
+            SignInNeededError: to_sign_in,
+            PasswordNeededError: to_password,
+            Exception: answer_for,
+        },
         openapi_config=operator_openapi(),
         logging_config=None,
         request_max_body_size=None,

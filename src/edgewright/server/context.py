@@ -10,8 +10,10 @@ from litestar import Request
 from litestar.datastructures import State
 
 from edgewright.protocol.calendar import Interval
+from edgewright.server.domain.throttle import Throttle
 from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
+from edgewright.server.passwords import Passwords
 from edgewright.server.settings import ServerSettings
 from edgewright.server.standings import Standings
 from edgewright.server.store import clients, runs
@@ -57,6 +59,8 @@ class ServerContext:
     registries: Path
     standings: Standings
     holds: Holds
+    throttle: Throttle = field(default_factory=Throttle)
+    passwords: Passwords = field(default_factory=Passwords)
     clock: Callable[[], datetime] = utc_now
     contacts: dict[str, datetime] = field(default_factory=dict)
     run: int = 0

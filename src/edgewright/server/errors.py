@@ -51,6 +51,12 @@ class InvalidError(ServerError):
         self.faults = faults
 
 
+class ForbiddenError(ServerError):
+    """Whoever asks is known and may not do this."""
+
+    code = "server.forbidden"
+
+
 class EnrollmentRefusedError(ServerError):
     """A token that opens nothing: unknown, expired, withdrawn, or used with another key."""
 

@@ -27,7 +27,13 @@ from edgewright.protocol.errors import (
 )
 from edgewright.protocol.media_types import PROBLEM
 from edgewright.protocol.problem import FieldError, Problem, ProblemType, field_errors, problem
-from edgewright.server.errors import ConflictError, EnrollmentRefusedError, InvalidError, NotFoundError
+from edgewright.server.errors import (
+    ConflictError,
+    EnrollmentRefusedError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +141,7 @@ def _problem_of(error: Exception, method: str, path: str) -> Problem:
             return problem(ProblemType.BLANK, 502, str(error), instance=path)
         case ConflictError():
             return problem(ProblemType.BLANK, 409, str(error), instance=path)
-        case EnrollmentRefusedError():
+        case EnrollmentRefusedError() | ForbiddenError():
             return problem(ProblemType.BLANK, 403, str(error), instance=path)
         case HTTPException():
             return _framework_problem(error, path)

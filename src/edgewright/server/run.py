@@ -26,6 +26,7 @@ from edgewright.server import tls
 from edgewright.server.app import device_app, web_app
 from edgewright.server.context import ServerContext
 from edgewright.server.errors import SetupError
+from edgewright.server.first import ensure_administrator, invitation
 from edgewright.server.holds import Holds, default_most
 from edgewright.server.identity.files import Identity, load_identity, renew
 from edgewright.server.machine import allow_many_files, memory_bytes
@@ -66,6 +67,10 @@ def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str 
     ):
         identity = load_identity(directory.identity, settings, now=datetime.now(UTC))
         migrate(existing_database(directory))
+        password = ensure_administrator(directory.database)
+        if password is not None:
+            # On the terminal and nowhere else: what goes to the log stays there.
+            print(invitation(password, _addresses(settings, device_socket, web_socket).web_url))
         most_held = _most_held(settings, allow_many_files())
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(directory, settings, identity, (device_socket, web_socket), most_held))

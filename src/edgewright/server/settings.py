@@ -146,6 +146,11 @@ def render_settings(settings: ServerSettings) -> bytes:
     return yaml.dump(members)
 
 
+def web_address(settings: ServerSettings) -> str:
+    """Return where people and programs reach the web listener, as far as the settings say."""
+    return settings.web_url or url_of(settings.hosts[0], Listen.parse(settings.web_listen).port)
+
+
 def url_of(host: str, port: int) -> str:
     """Return the HTTPS URL of `host` and `port`, without the port where it is the standard one."""
     name = f"[{host}]" if ":" in host else host

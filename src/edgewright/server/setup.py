@@ -1,34 +1,35 @@
 """`edgewright server init`: makes a data directory, whole or not at all."""
 
 import json
-import secrets
 import shutil
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import create_engine
 
+from edgewright.server.domain.roles import Role
 from edgewright.server.errors import SetupError
+from edgewright.server.first import ensure_administrator
+from edgewright.server.fleet.accounts import make_token_secret
+from edgewright.server.fleet.membership import secret_digest
 from edgewright.server.identity.files import create_identity
 from edgewright.server.settings import (
     DataDirectory,
-    Listen,
     ServerSettings,
     check_settings,
     render_settings,
-    url_of,
+    web_address,
     write_private,
 )
 from edgewright.server.store.migrate import migrate
-from edgewright.server.store.tables import operator_tokens
+from edgewright.server.store.tables import tokens
 
 _STAGE = ".setup"
 
 
-def initialise(root: Path, settings: ServerSettings) -> DataDirectory:
-    """Make the data directory `root` for a server with `settings`; raises `SetupError`, leaving nothing
-    behind.
+def initialise(root: Path, settings: ServerSettings) -> tuple[DataDirectory, str]:
+    """Make the data directory `root` for a server with `settings`, and return the first administrator's
+    password with it; raises `SetupError`, leaving nothing behind.
 
     Everything is made in a folder of its own first; `server.yaml`, which is what makes a directory a
     server's, is moved into place last.
@@ -41,7 +42,7 @@ def initialise(root: Path, settings: ServerSettings) -> DataDirectory:
         try:
             stage = DataDirectory(root / _STAGE)
             stage.root.mkdir(mode=0o700)
-            _fill(stage, settings)
+            password = _fill(stage, settings)
             _move(stage, directory)
         except BaseException:
             _remove(root / _STAGE)
@@ -50,12 +51,7 @@ def initialise(root: Path, settings: ServerSettings) -> DataDirectory:
             raise
     except OSError as error:
         raise SetupError(f"{error.filename or root}: {error.strerror}") from error
-    return directory
-
-
-def token_digest(token: str) -> str:
-    """Return what is kept of a secret token: its SHA-256, as tokens are random and long."""
-    return sha256(token.encode()).hexdigest()
+    return directory, password
 
 
 def _claim(directory: DataDirectory) -> None:
@@ -69,24 +65,29 @@ def _claim(directory: DataDirectory) -> None:
         raise SetupError(f"{root} is not empty (it holds {found.name}); choose an empty or a new directory")
 
 
-def _fill(stage: DataDirectory, settings: ServerSettings) -> None:
+def _fill(stage: DataDirectory, settings: ServerSettings) -> str:
     now = datetime.now(UTC)
     create_identity(stage.identity, settings, now=now)
     migrate(stage.database)
-    token = f"ewo1.{secrets.token_urlsafe(32)}"
+    token = make_token_secret()
     engine = create_engine(f"sqlite:///{stage.database}")
     with engine.begin() as connection:
         connection.execute(
-            operator_tokens.insert().values(token_digest=token_digest(token), name="init", created=now)
+            tokens.insert().values(
+                digest=secret_digest(token), name="init", role=Role.ADMIN.value, scopes="[]", created=now
+            )
         )
     engine.dispose()
+    password = ensure_administrator(stage.database)
+    assert password is not None  # noqa: S101 - there is nobody in a new database
     operator = {
-        "url": settings.web_url or url_of(settings.hosts[0], Listen.parse(settings.web_listen).port),
+        "url": web_address(settings),
         "token": token,
         "ca": (stage.identity / "web-ca.pem").read_text(),
     }
     write_private(stage.operator, json.dumps(operator, indent=2).encode())
     write_private(stage.settings, render_settings(settings))
+    return password
 
 
 def _move(stage: DataDirectory, directory: DataDirectory) -> None:

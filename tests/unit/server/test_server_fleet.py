@@ -105,13 +105,15 @@ def delete(connection: AsyncConnection) -> Awaitable[Any]:
 @pytest.mark.requirement("DS-7", "DS-9")
 def test_the_audit_says_who_changed_what_to_which_version(path: Path) -> None:
     run(path, create(), change(a="2"), change(a="2"), delete, delete)
-    found = rows(path, f"SELECT actor, action, details FROM audit WHERE subject = '{ID}' ORDER BY id")
-    assert [(actor, action, json.loads(details)["manifest_version"]) for actor, action, details in found] == [
+    found = rows(path, f"SELECT actor, action, details, before FROM audit WHERE subject = '{ID}' ORDER BY id")
+    assert [
+        (actor, action, json.loads(details)["manifest_version"]) for actor, action, details, _ in found
+    ] == [
         ("operator ada", "create deployment", 2),
         ("operator bo", "change deployment", 3),
         ("operator cy", "delete deployment", 4),
     ]
-    assert json.loads(found[1][2])["before"] == json.loads(found[0][2])["digest"]
+    assert json.loads(found[1][3]) == json.loads(found[0][2])["digest"]
 
 
 def test_what_is_refused_leaves_nothing(path: Path) -> None:

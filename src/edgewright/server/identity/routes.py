@@ -20,7 +20,7 @@ MAX_REQUEST_BYTES = 64 * 1024
 _READ = [HttpMethod.GET, HttpMethod.HEAD]
 
 
-@route(DISCOVERY_PATH, http_method=_READ, status_code=200, include_in_schema=False)
+@route(DISCOVERY_PATH, http_method=_READ, status_code=200, include_in_schema=False, public=True)
 async def get_discovery(request: ServerRequest) -> Response[bytes]:
     """Say where the trust bundle is (spec: TB-2, TB-4)."""
     context = context_of(request)
@@ -30,13 +30,13 @@ async def get_discovery(request: ServerRequest) -> Response[bytes]:
     return _public(request, document.render())
 
 
-@route(TRUST_BUNDLE_PATH, http_method=_READ, status_code=200, include_in_schema=False)
+@route(TRUST_BUNDLE_PATH, http_method=_READ, status_code=200, include_in_schema=False, public=True)
 async def get_trust_bundle(request: ServerRequest) -> Response[bytes]:
     """Serve the trust domain's anchors (spec: TB-8, TB-9)."""
     return _public(request, _trust_bundle(context_of(request)))
 
 
-@post(ENROLL_PATH, status_code=201, include_in_schema=False)
+@post(ENROLL_PATH, status_code=201, include_in_schema=False, public=True)
 async def post_enroll(request: ServerRequest) -> Response[bytes]:
     """Turn a one-time token and a certificate request into an identity."""
     context = context_of(request)

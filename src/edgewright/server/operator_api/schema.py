@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from litestar import Request
+from litestar import Request, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -83,7 +83,7 @@ def operator_openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Edgewright operator API",
         version=__version__,
-        path="/operator/schema",
+        openapi_router=Router("/operator/schema", route_handlers=[], opt={"public": True}),
         render_plugins=[CompletedSchema()],
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     )

@@ -3,13 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
+from litestar import Router
 from litestar.static_files import create_static_files_router
 
+from edgewright.server.web import sign_in
 from edgewright.server.web.pages import STATIC
+
+MAX_FORM_BYTES = 1024 * 1024
 
 
 def web_routes() -> Sequence[Any]:
     """Return the handlers of all pages and of the files they load."""
+    pages = [*sign_in.HANDLERS]
     return [
-        create_static_files_router("/static", directories=[STATIC], include_in_schema=False),
+        create_static_files_router(
+            "/static", directories=[STATIC], include_in_schema=False, opt={"public": True}
+        ),
+        Router("/", route_handlers=pages, include_in_schema=False, request_max_body_size=MAX_FORM_BYTES),
     ]

@@ -4,6 +4,7 @@ Documents, manifests, bundles and reports are kept as the exact bytes that were 
 DG-3). Text columns holding JSON belong to this server alone.
 """
 
+from edgewright.server.store.tables.accounts import sessions, tokens, users
 from edgewright.server.store.tables.assignments import (
     assignment_revisions,
     assignments,
@@ -21,8 +22,15 @@ from edgewright.server.store.tables.clients import (
     sites,
     suggestions,
 )
-from edgewright.server.store.tables.deployments import bundles, deployments, documents, manifests, statuses
-from edgewright.server.store.tables.operators import audit, operator_tokens, runs
+from edgewright.server.store.tables.deployments import (
+    bundles,
+    deployment_revisions,
+    deployments,
+    documents,
+    manifests,
+    statuses,
+)
+from edgewright.server.store.tables.operators import audit, runs
 
 __all__ = [
     "Instant",
@@ -39,15 +47,17 @@ __all__ = [
     "enrollments",
     "manifests",
     "metadata",
-    "operator_tokens",
     "package_files",
     "packages",
     "rollout_events",
     "rollout_steps",
     "rollouts",
     "runs",
+    "sessions",
     "site_audit",
     "sites",
     "statuses",
     "suggestions",
+    "tokens",
+    "users",
 ]

@@ -1,7 +1,8 @@
-"""Who may operate, what they changed, and when this server ran."""
+"""What was changed by whom, and when this server ran."""
 
 from sqlalchemy import (
     Column,
+    Index,
     Integer,
     String,
     Table,
@@ -9,23 +10,23 @@ from sqlalchemy import (
 
 from edgewright.server.store.tables.base import Instant, metadata
 
-operator_tokens = Table(
-    "operator_tokens",
-    metadata,
-    Column("token_digest", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("created", Instant, nullable=False),
-)
-
+# `via` is with which means (`browser`, `token ci`, `command line`), `address` from where. `before` and
+# `after` are JSON, null where there was or is nothing.
 audit = Table(
     "audit",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("at", Instant, nullable=False),
     Column("actor", String, nullable=False),
+    Column("via", String, nullable=False, server_default=""),
+    Column("address", String, nullable=False, server_default=""),
     Column("action", String, nullable=False),
     Column("subject", String, nullable=False),
     Column("details", String, nullable=False),
+    Column("before", String),
+    Column("after", String),
+    Index("ix_audit_at", "at"),
+    Index("ix_audit_subject", "subject"),
     sqlite_autoincrement=True,
 )
 

@@ -1,0 +1,251 @@
+"""Signing in and out, and choosing a password.
+
+The form has a cookie of its own, so that nobody can be signed in from elsewhere under another's name. Signing
+in always makes a new session (no fixation), and leads to a page of this server alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from secrets import token_urlsafe
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from litestar import Response, get, post
+from litestar.response import Redirect
+
+from edgewright.server.context import ServerRequest, context_of
+from edgewright.server.domain.roles import Role
+from edgewright.server.errors import Fault, InvalidError
+from edgewright.server.fleet import accounts as fleet
+from edgewright.server.fleet.membership import secret_digest
+from edgewright.server.guard import (
+    PASSWORD_PAGE,
+    SESSION_COOKIE,
+    address_of,
+    cookie,
+    csrf_of,
+    form_field,
+    identify,
+    is_api,
+    is_same,
+    session_cookie,
+)
+from edgewright.server.operator_api.access import actor_of
+from edgewright.server.passwords import is_outdated
+from edgewright.server.problems import answer_for
+from edgewright.server.store import accounts
+from edgewright.server.web.pages import page
+
+FORM_COOKIE = "__Host-edgewright-sign-in"
+_FORM_SECONDS = 24 * 3600
+_WRONG = "This name and this password do not belong together."
+
+
+@get("/login", public=True)
+async def show_sign_in(request: ServerRequest) -> Response[Any]:
+    """Show the form, or lead on who is signed in already."""
+    leads_to = safe_path(request.query_params.get("next"))
+    found = await identify(request)
+    if found is not None:
+        return Redirect(leads_to, status_code=303)
+    return _form(request, leads_to)
+
+
+@post("/login", status_code=200, public=True)
+async def sign_in(request: ServerRequest) -> Response[Any]:
+    """Begin a session for who knows the password."""
+    leads_to = safe_path(await form_field(request, "next"))
+    name = (await form_field(request, "name") or "").strip().lower()
+    if not await _is_own_form(request):
+        return _form(request, leads_to, name, "This page was too old. Please try again.", status=403)
+    password = await form_field(request, "password") or ""
+    tried = await try_password(request, name, password)
+    if tried.wait_seconds:
+        told = f"Too many attempts. Wait {_seconds(tried.wait_seconds)} and try again."
+        headers = {"retry-after": str(tried.wait_seconds)}
+        return _form(request, leads_to, name, told, status=429, headers=headers)
+    if tried.user is None:
+        return _form(request, leads_to, name, _WRONG, status=401)
+    secret = await begin_session(request, tried.user, "password")
+    return lead_on(request, secret, PASSWORD_PAGE if tried.user.is_temporary else leads_to)
+
+
+@post("/logout", status_code=303, even_temporary=True, role=Role.VIEWER, any_scope=True)
+async def sign_out(request: ServerRequest) -> Response[Any]:
+    """End the session of this browser."""
+    context = context_of(request)
+    async with context.database.writing() as connection:
+        await fleet.sign_out(connection, request.cookies.get(SESSION_COOKIE, ""), now=context.clock())
+    answer = Redirect("/login", status_code=303)
+    answer.set_cookie(cookie(SESSION_COOKIE, "", max_age=0))
+    return answer
+
+
+@get(PASSWORD_PAGE, even_temporary=True)
+async def show_password(request: ServerRequest) -> Response[Any]:
+    """Show the form for another password."""
+    return page(request, "password.html", {"faults": {}, "is_first": actor_of(request).is_temporary})
+
+
+@post(PASSWORD_PAGE, status_code=200, even_temporary=True, role=Role.VIEWER)
+async def change_password(request: ServerRequest) -> Response[Any]:
+    """Change one's own password; all other sessions end, and this one gets a new secret."""
+    context = context_of(request)
+    actor = actor_of(request)
+    new = await form_field(request, "new") or ""
+    try:
+        await confirm_password(request, await form_field(request, "password") or "", field="password")
+        fleet.check_password(new, actor.name, field="new")
+        if new == await form_field(request, "password"):
+            raise InvalidError("", Fault(field="new", message="is the one you have already"))
+        if new != await form_field(request, "again"):
+            raise InvalidError("", Fault(field="again", message="is not the same as the new password"))
+    except InvalidError as error:
+        faults = {fault.field: fault.message for fault in error.faults}
+        values = {"faults": faults, "is_first": actor.is_temporary}
+        return page(request, "password.html", values, status=422)
+    kept = await context.passwords.hash(new)
+    async with context.database.writing() as connection:
+        user = await fleet.set_password(
+            connection, actor.name, password=kept, is_temporary=False, actor=actor.name, now=context.clock()
+        )
+    return lead_on(request, await begin_session(request, user, "password"), "/")
+
+
+HANDLERS = [show_sign_in, sign_in, sign_out, show_password, change_password]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How an attempt to sign in ended: with a user, without one, or not yet allowed."""
+
+    user: accounts.User | None = None
+    wait_seconds: int = 0
+
+
+async def try_password(request: ServerRequest, name: str, password: str) -> Tried:
+    """Hold a password against that of a user, as often as the throttle allows.
+
+    Whether the name is unknown, locked or without a password is not to be seen, nor in the time it takes.
+    """
+    context = context_of(request)
+    now, address = context.clock(), address_of(request)
+    wait = context.throttle.attempt(name[:200], address, now=now)
+    if wait.total_seconds() > 0:
+        return Tried(wait_seconds=int(wait.total_seconds()) + 1)
+    async with context.database.reading() as connection:
+        user = await accounts.user_named(connection, name)
+    is_right = await context.passwords.verify(user.password if user else None, password)
+    if user is None or not is_right or user.disabled is not None:
+        why = "wrong password" if user and not is_right else "no user who may"
+        async with context.database.writing() as connection:
+            await fleet.note_refused(connection, user, why, now=now)
+        return Tried()
+    context.throttle.succeeded(name[:200], address)
+    if user.password is not None and is_outdated(user.password):
+        kept = await context.passwords.hash(password)
+        async with context.database.writing() as connection:
+            await accounts.change_user(connection, user.id, password=kept)
+    return Tried(user)
+
+
+async def confirm_password(request: ServerRequest, password: str, *, field: str) -> None:
+    """Raise `InvalidError` unless `password` is that of who is signed in."""
+    tried = await try_password(request, actor_of(request).name, password)
+    if tried.wait_seconds:
+        message = f"was wrong too often; wait {_seconds(tried.wait_seconds)}"
+        raise InvalidError("", Fault(field=field, message=message))
+    if tried.user is None:
+        raise InvalidError("", Fault(field=field, message="is not your password"))
+
+
+async def begin_session(request: ServerRequest, user: accounts.User, method: str) -> str:
+    """Begin a session in place of the one this browser had, and return its secret."""
+    context = context_of(request)
+    async with context.database.writing() as connection:
+        old = await accounts.session_of(connection, secret_digest(request.cookies.get(SESSION_COOKIE, "")))
+        if old is not None:
+            await accounts.end_session(connection, old.id)
+        return await fleet.sign_in(
+            connection,
+            user,
+            method=method,
+            address=address_of(request),
+            browser=request.headers.get("user-agent", ""),
+            now=context.clock(),
+        )
+
+
+def lead_on(request: ServerRequest, secret: str, path: str) -> Response[Any]:
+    """Return the answer that hands out a session and leads to `path`."""
+    answer = Redirect(path, status_code=303)
+    answer.set_cookie(session_cookie(secret))
+    if FORM_COOKIE in request.cookies:
+        answer.set_cookie(cookie(FORM_COOKIE, "", max_age=0))
+    return answer
+
+
+def safe_path(text: str | None) -> str:
+    """Return `text` if it is a path on this server that may follow signing in, else the start page."""
+    if not text or not text.startswith("/") or not text.isascii() or not text.isprintable():
+        return "/"
+    if text.startswith("//") or "\\" in text or " " in text:
+        return "/"
+    parts = urlsplit(text)
+    if (
+        parts.scheme
+        or parts.netloc
+        or parts.path in {"/login", "/logout"}
+        or parts.path.startswith("/login/")
+    ):
+        return "/"
+    return text
+
+
+def to_sign_in(request: ServerRequest, error: Exception) -> Response[Any]:
+    """Send a person to where they sign in, and from there back; programs and scripts get the plain answer."""
+    if is_api(request) or request.headers.get("sec-fetch-dest", "document") == "empty":
+        return answer_for(request, error)
+    if "hx-request" in request.headers:
+        answer: Response[Any] = answer_for(request, error)
+        answer.headers["hx-redirect"] = "/login"
+        return answer
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    leads_to = safe_path(wanted) if request.method == "GET" else "/"
+    return Redirect("/login" if leads_to == "/" else f"/login?next={quote(leads_to)}", status_code=303)
+
+
+def to_password(request: ServerRequest, error: Exception) -> Response[Any]:
+    """Send a person to where they choose a password; programs and scripts get the plain answer."""
+    if is_api(request) or request.headers.get("sec-fetch-dest", "document") == "empty":
+        return answer_for(request, error)
+    return Redirect(PASSWORD_PAGE, status_code=303)
+
+
+def _form(
+    request: ServerRequest,
+    leads_to: str,
+    name: str = "",
+    told: str = "",
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response[str]:
+    secret = request.cookies.get(FORM_COOKIE) or token_urlsafe(32)
+    values = {"csrf": csrf_of(secret), "next": leads_to, "name": name, "told": told}
+    shown = page(request, "sign_in.html", values, status=status, headers=headers)
+    shown.set_cookie(cookie(FORM_COOKIE, secret, max_age=_FORM_SECONDS))
+    return shown
+
+
+async def _is_own_form(request: ServerRequest) -> bool:
+    secret = request.cookies.get(FORM_COOKIE)
+    if not secret or request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        return False
+    return is_same(await form_field(request, "csrf") or "", csrf_of(secret))
+
+
+def _seconds(count: int) -> str:
+    if count < 90:
+        return f"{count} seconds"
+    return f"{-(-count // 60)} minutes"
