@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Router
+from litestar.datastructures import CacheControlHeader
 from litestar.static_files import create_static_files_router
 
 from edgewright.server.web import sign_in
 from edgewright.server.web.pages import STATIC
 
 MAX_FORM_BYTES = 1024 * 1024
+# Their addresses change when they do.
+_STATIC_SECONDS = 7 * 86_400
 
 
 def web_routes() -> Sequence[Any]:
@@ -17,7 +20,11 @@ def web_routes() -> Sequence[Any]:
     pages = [*sign_in.HANDLERS]
     return [
         create_static_files_router(
-            "/static", directories=[STATIC], include_in_schema=False, opt={"public": True}
+            "/static",
+            directories=[STATIC],
+            include_in_schema=False,
+            cache_control=CacheControlHeader(max_age=_STATIC_SECONDS),
+            opt={"public": True},
         ),
         Router("/", route_handlers=pages, include_in_schema=False, request_max_body_size=MAX_FORM_BYTES),
     ]

@@ -1,0 +1,317 @@
+/* What makes the pages live and smoother; without it everything works by plain links and forms. */
+"use strict";
+
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const isTyping = (element) => element instanceof Element && element.closest("input, textarea, select, [contenteditable]");
+
+  /* --- Live: what changed is fetched again and morphed in --- */
+
+  const DEBOUNCE = 300;
+  const RETRY_FIRST = 1_000;
+  const RETRY_LAST = 30_000;
+
+  // What a person did to the page stays: what is open, what was typed, what is chosen.
+  const keep = {
+    beforeNodeMorphed(old) {
+      return !(old instanceof HTMLFormElement && old.dataset.touched !== undefined);
+    },
+    beforeAttributeUpdated(name, element) {
+      return !(name === "open" && (element instanceof HTMLDetailsElement || element instanceof HTMLDialogElement));
+    },
+  };
+
+  let refreshing = false;
+  let again = false;
+
+  async function refresh() {
+    if (refreshing) {
+      again = true;
+      return;
+    }
+    refreshing = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html", "x-edgewright-live": "1" }, cache: "no-store" });
+      if (answer.redirected || answer.status === 401) {
+        location.reload();
+        return;
+      }
+      if (answer.ok) {
+        put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      }
+    } catch (error) {
+      if (!(error instanceof TypeError)) {
+        throw error;
+      }
+      again = false; // No connection: the events' own reconnection brings a refresh.
+    } finally {
+      refreshing = false;
+    }
+    if (again) {
+      again = false;
+      soon();
+    }
+  }
+
+  function put(fresh) {
+    for (const part of document.querySelectorAll("#live, [data-live]")) {
+      const next = part.id && fresh.getElementById(part.id);
+      if (next) {
+        Idiomorph.morph(part, next, { morphStyle: "outerHTML", ignoreActiveValue: true, callbacks: keep });
+        const now = byId(part.id);
+        if (now) {
+          htmx.process(now);
+          dress(now);
+        }
+      }
+    }
+    if (fresh.title) {
+      document.title = fresh.title;
+    }
+  }
+
+  let timer;
+  function soon() {
+    clearTimeout(timer);
+    timer = setTimeout(refresh, DEBOUNCE);
+  }
+
+  function live(topics) {
+    let delay = RETRY_FIRST;
+    let source;
+    let retry;
+    let wasLost = false;
+
+    function connect() {
+      clearTimeout(retry);
+      source = new EventSource(`/live?topics=${encodeURIComponent(topics)}`);
+      source.addEventListener("ready", () => {
+        delay = RETRY_FIRST;
+        tell("");
+        if (wasLost) {
+          wasLost = false;
+          soon();
+        }
+      });
+      source.addEventListener("changed", soon);
+      source.addEventListener("end", lost);
+      source.addEventListener("error", lost);
+    }
+
+    function lost() {
+      source.close();
+      wasLost = true;
+      tell("Not live: connecting again");
+      clearTimeout(retry);
+      retry = setTimeout(connect, delay * (0.75 + Math.random() / 2));
+      delay = Math.min(delay * 2, RETRY_LAST);
+    }
+
+    connect();
+    // A page in the background gives its connection back: browsers have few of them for one address.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) {
+        source.close();
+        clearTimeout(retry);
+      } else {
+        wasLost = true;
+        connect();
+      }
+    });
+    addEventListener("online", () => { if (wasLost) { connect(); } });
+    addEventListener("pagehide", () => source.close());
+    addEventListener("pageshow", (event) => { if (event.persisted) { wasLost = true; connect(); } });
+  }
+
+  function tell(text) {
+    const note = byId("offline");
+    if (note) {
+      note.hidden = !text;
+      note.textContent = text;
+    }
+  }
+
+  /* --- Times, by the rules of web/moments.py --- */
+
+  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+  const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+
+  function relative(moment, now) {
+    const seconds = Math.abs(now - moment) / 1000;
+    const isAhead = moment > now;
+    if (seconds < 45) {
+      return isAhead ? "in a moment" : "just now";
+    }
+    if (seconds >= 30 * 86_400) {
+      return day.format(moment);
+    }
+    const days = Math.round(seconds / 86_400);
+    const text = seconds < 3_600 ? `${Math.max(1, Math.round(seconds / 60))} min`
+      : seconds < 86_400 ? `${Math.round(seconds / 3_600)} h`
+      : days === 1 ? "1 day" : `${days} days`;
+    return isAhead ? `in ${text}` : `${text} ago`;
+  }
+
+  function times(root) {
+    const now = Date.now();
+    for (const element of root.querySelectorAll("time[data-relative]")) {
+      const moment = Date.parse(element.dateTime);
+      const text = relative(moment, now);
+      if (element.textContent !== text) {
+        element.textContent = text;
+      }
+      element.title = exact.format(moment);
+    }
+  }
+
+  /* --- Parts that need a script --- */
+
+  function dress(root) {
+    times(root);
+    for (const button of root.querySelectorAll("[data-copy]")) {
+      button.hidden = false;
+    }
+  }
+
+  async function copy(button) {
+    const text = button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+      button.focus();
+    }
+    const label = button.querySelector("span");
+    const before = label ? label.textContent : button.getAttribute("aria-label");
+    const say = (words) => { if (label) { label.textContent = words; } else { button.setAttribute("aria-label", words); button.title = words; } };
+    if (before !== "Copied") {
+      say("Copied");
+      setTimeout(() => { say(before); if (!label) { button.removeAttribute("title"); } }, 1_600);
+    }
+  }
+
+  function switchTheme() {
+    const root = document.documentElement;
+    const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = isDark ? "light" : "dark";
+    document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax; secure`;
+  }
+
+  function showDialog(id, event) {
+    const dialog = byId(id);
+    if (dialog instanceof HTMLDialogElement && !dialog.open) {
+      event?.preventDefault();
+      dialog.showModal();
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    const button = target?.closest("button");
+    if (button?.dataset.copy !== undefined) {
+      copy(button);
+    } else if (button?.dataset.themeSwitch !== undefined) {
+      switchTheme();
+    } else if (button?.dataset.shortcuts !== undefined) {
+      showDialog("shortcuts");
+    } else if (button?.dataset.dialog) {
+      showDialog(button.dataset.dialog, event);
+    } else if (button?.dataset.close !== undefined) {
+      const dialog = button.closest("dialog");
+      if (dialog?.open) {
+        event.preventDefault();
+        dialog.close();
+      }
+    } else if (target instanceof HTMLDialogElement && target.open) {
+      target.close(); // The backdrop.
+    }
+  });
+
+  document.addEventListener("input", (event) => {
+    const form = event.target instanceof Element && event.target.closest("form");
+    if (form) {
+      form.dataset.touched = "";
+    }
+  });
+
+  // A form that was sent is sent once.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!(form instanceof HTMLFormElement) || form.method !== "post" || event.defaultPrevented) {
+      return;
+    }
+    if (form.dataset.sent !== undefined) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "";
+    setTimeout(() => { delete form.dataset.sent; }, 10_000);
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) {
+      delete form.dataset.sent;
+    }
+  });
+
+  /* --- Keyboard --- */
+
+  let waitsForSecond = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) {
+      return;
+    }
+    if (event.key === "/") {
+      const field = byId("find");
+      if (field) {
+        event.preventDefault();
+        field.focus();
+        field.select();
+      }
+    } else if (event.key === "?") {
+      showDialog("shortcuts");
+    } else if (Date.now() < waitsForSecond && /^[a-z]$/.test(event.key)) {
+      waitsForSecond = 0;
+      const link = document.querySelector(`nav a[data-keys="${event.key}"]`);
+      if (link) {
+        event.preventDefault();
+        location.assign(link.href);
+      }
+    } else {
+      waitsForSecond = event.key === "g" ? Date.now() + 1_500 : 0;
+    }
+  });
+
+  /* --- htmx: every change carries the token of the page --- */
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    const csrf = document.querySelector('meta[name="csrf"]')?.content;
+    if (csrf) {
+      event.detail.headers["x-csrf-token"] = csrf;
+    }
+  });
+  document.addEventListener("htmx:afterSwap", (event) => dress(event.target));
+  // A fragment that says what is wrong is shown like any other.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if ([400, 409, 412, 422].includes(event.detail.xhr.status)) {
+      event.detail.shouldSwap = true;
+      event.detail.isError = false;
+    }
+  });
+
+  /* --- Begin --- */
+
+  dress(document);
+  setInterval(() => times(document), 15_000);
+  for (const button of document.querySelectorAll("[data-theme-switch], [data-shortcuts]")) {
+    button.hidden = false;
+  }
+  document.querySelector("[data-focus]")?.focus();
+  if (document.body.dataset.topics?.trim() && document.querySelector("#live, [data-live]")) {
+    live(document.body.dataset.topics.trim().split(/\s+/).join(","));
+  }
+})();
