@@ -283,8 +283,8 @@ def test_a_removal_is_reported_after_the_deployment_is_gone_from_the_manifest(
     assert device.report_status(made["id"], "removing", 3).status == 200
     assert device.report_status(made["id"], "removed", 3).status == 200
     assert operator.get(f"/deployments/{made['id']}")["state"] == "removed"
-    assert [one["id"] for one in operator.get(f"/deployments?device={unique}")] == []
-    assert [one["id"] for one in operator.get(f"/deployments?device={unique}&removed=true")] == [made["id"]]
+    assert [one["id"] for one in operator.items(f"/deployments?device={unique}")] == []
+    assert [one["id"] for one in operator.items(f"/deployments?device={unique}&removed=true")] == [made["id"]]
 
 
 @pytest.mark.requirement("CFG-2", "CFG-3")

@@ -1,6 +1,5 @@
 """The operator API: every route it describes, and what it answers to those who ask wrongly."""
 
-import io
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -12,44 +11,10 @@ import pytest
 import yaml
 
 from support.foreign_client import ForeignClient, capabilities
-from support.server_process import Answer, OperatorClient, ServerProcess
+from support.operating import assert_problem, description, package, tar_of, upload
+from support.server_process import OperatorClient, ServerProcess
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
-
-
-def tar_of(files: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, content in files.items():
-            if isinstance(content, tarfile.TarInfo):
-                tar.addfile(content)
-            else:
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def description(application: str, version: str = "1.0.0", **entry: str) -> dict[str, Any]:
-    component = {"name": "app", "properties": {"repository": "oci://registry.test/app", "revision": "1.0.0"}}
-    return {
-        "apiVersion": "v1",
-        "id": application,
-        "metadata": {
-            "name": "Application",
-            "version": version,
-            "catalog": {"organization": [{"name": "Example"}], **({"application": entry} if entry else {})},
-        },
-        "deploymentProfiles": [{"type": "compose", "id": "compose", "components": [component]}],
-    }
-
-
-def upload(operator: OperatorClient, body: bytes) -> Answer:
-    return operator.request("POST", "/packages", body=body, media_type="application/gzip")
-
-
-def package(application: str, version: str = "1.0.0") -> bytes:
-    return tar_of({"margo.yaml": yaml.safe_dump(description(application, version)).encode()})
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +52,6 @@ def device(operator: OperatorClient, tmp_path: Path, unique: str) -> Iterator[Fo
     with ForeignClient.enrolled(token, tmp_path / "device") as client:
         client.report_capabilities(unique, capabilities(unique))
         yield client
-
-
-def assert_problem(answer: Answer, status: int, told: str = "") -> None:
-    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json"), answer
-    assert answer.json["status"] == status
-    assert told in answer.body.decode()
 
 
 def test_the_api_describes_all_of_itself(routes: list[tuple[str, str]]) -> None:
@@ -215,7 +174,7 @@ def test_a_body_that_is_no_json_is_a_bad_request(operator: OperatorClient, path:
 @pytest.mark.requirement("ON-2")
 def test_invitations_are_listed_without_their_secret(operator: OperatorClient, unique: str) -> None:
     made = operator.post("/enrollments", {"name": unique, "valid_minutes": 5})
-    listed = next(one for one in operator.get("/enrollments") if one["name"] == unique)
+    listed = next(one for one in operator.items("/enrollments") if one["name"] == unique)
     assert (listed["state"], listed["expires"]) == ("open", made["expires"])
     assert "token" not in listed
 
@@ -261,7 +220,7 @@ def test_a_package_is_kept_as_its_author_made_it(operator: OperatorClient, uniqu
     assert upload(operator, tar_of(files)).status == 200
     shown = operator.get(f"/packages/{unique}/1.0.0")
     assert (shown["description"], shown["files"]) == (text, ["resources/icon.png"])
-    assert unique in [one["id"] for one in operator.get("/packages")]
+    assert unique in [one["id"] for one in operator.items("/packages")]
     operator.delete(f"/packages/{unique}/1.0.0")
     assert operator.request("GET", f"/packages/{unique}/1.0.0").status == 404
 

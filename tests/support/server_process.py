@@ -9,6 +9,7 @@ import os
 import ssl
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -63,6 +64,7 @@ class OperatorClient:
         media_type: str = "application/json",
         token: str | None = None,
         prefix: str = "/operator/v1",
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Return the answer, whatever its status."""
         parts = urlsplit(self.url)
@@ -70,10 +72,10 @@ class OperatorClient:
         connection = HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=30)
         try:
             content = json.dumps(value).encode() if value is not None else body
-            headers = {"Authorization": f"Bearer {self.token if token is None else token}"}
+            sent = {"Authorization": f"Bearer {self.token if token is None else token}", **(headers or {})}
             if content is not None:
-                headers["Content-Type"] = media_type
-            connection.request(method, prefix + path, body=content, headers=headers)
+                sent["Content-Type"] = media_type
+            connection.request(method, prefix + path, body=content, headers=sent)
             answer = connection.getresponse()
             names = {name.lower(): text for name, text in answer.getheaders()}
             return Answer(answer.status, names, answer.read())
@@ -83,6 +85,13 @@ class OperatorClient:
     def get(self, path: str) -> Any:
         """Return the JSON of a GET that has to succeed."""
         return self._succeed(self.request("GET", path))
+
+    def items(self, path: str) -> list[Any]:
+        """Return the entries of a list that fits on one page."""
+        page = self.get(path)
+        assert page["next"] is None, page["total"]
+        found: list[Any] = page["items"]
+        return found
 
     def post(self, path: str, value: Any = None, **more: Any) -> Any:
         """Return the JSON of a POST that has to succeed."""

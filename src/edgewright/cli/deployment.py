@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.cli.arguments import command, commands, duration, run_command
-from edgewright.cli.operator import add_operator_options, connect, read
+from edgewright.cli.operator import add_operator_options, connect, every, pages, read
 from edgewright.cli.output import print_table, print_value
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _list(args: argparse.Namespace) -> int:
 
     operator = connect(args)
     chosen = f"?device={segment(find_device(operator, args.device))}" if args.device else ""
-    answer = operator.get(f"/deployments{chosen}")
+    answer = pages(operator, f"/deployments{chosen}")
     if args.output != "table":
         print_value(answer, args.output)
         return 0
@@ -254,7 +254,7 @@ def pick_deployment(given: str, known: Sequence[DeploymentView]) -> str:
 def _known(operator: Operator) -> list[DeploymentView]:
     from edgewright.cli.views import DeploymentView
 
-    return read(operator.get("/deployments"), list[DeploymentView])
+    return every(operator, "/deployments", DeploymentView)
 
 
 def _description(operator: Operator, application: str, version: str) -> ApplicationDescription:

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 
 from edgewright.cli.arguments import command, commands, duration, run_command
-from edgewright.cli.operator import add_operator_options, connect, read
+from edgewright.cli.operator import add_operator_options, connect, pages, read
 from edgewright.cli.output import ago, moment, print_table, print_value
 
 HELP = """\
@@ -51,7 +51,7 @@ def _create(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from edgewright.cli.views import EnrollmentView
 
-    answer = connect(args).get("/enrollments")
+    answer = pages(connect(args), "/enrollments")
     if args.output != "table":
         print_value(answer, args.output)
         return 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from edgewright.cli.operator_client import Operator
 
 T = TypeVar("T")
+_PAGE = 500
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One page of a list; `next` says where the next one begins."""
+
+    items: list[Any]
+    next: str | None = None
 
 
 def add_operator_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +40,23 @@ def connect(args: argparse.Namespace) -> Operator:
     from edgewright.cli.operator_client import Operator
 
     return Operator(load_context(context_path(args.context, os.environ)))
+
+
+def every(operator: Operator, path: str, kind: type[T]) -> list[T]:
+    """Return all entries of the list at `path`, page by page, each as `kind`."""
+    return read(pages(operator, path), list[kind])  # type: ignore[valid-type]
+
+
+def pages(operator: Operator, path: str) -> list[object]:
+    """Return all entries of the list at `path` as the server says them, page by page."""
+    sign = "&" if "?" in path else "?"
+    found: list[object] = []
+    after: str | None = ""
+    while after is not None:
+        page = read(operator.get(f"{path}{sign}limit={_PAGE}{after}"), Listed)
+        found += page.items
+        after = None if page.next is None else f"&after={quote(page.next, safe='')}"
+    return found
 
 
 def read(answer: object, kind: type[T]) -> T:

@@ -146,11 +146,11 @@ def _import(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from edgewright.cli.operator import connect, read
+    from edgewright.cli.operator import connect, pages, read
     from edgewright.cli.output import ago, print_table, print_value
     from edgewright.cli.views import PackageView
 
-    answer = connect(args).get("/packages")
+    answer = pages(connect(args), "/packages")
     if args.output != "table":
         print_value(answer, args.output)
         return 0

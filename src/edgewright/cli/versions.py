@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewright.cli.errors import UsageError
-from edgewright.cli.operator import read
+from edgewright.cli.operator import every
 from edgewright.cli.operator_client import segment
 from edgewright.cli.views import PackageView
 
@@ -22,7 +22,7 @@ def find_package(operator: Operator, given: str) -> tuple[str, str]:
     Raises UsageError, saying what there is, when the fleet manager has no such package.
     """
     name, _, version = given.partition("@")
-    known = read(operator.get("/packages"), list[PackageView])
+    known = every(operator, "/packages", PackageView)
     versions = [package.version for package in known if package.id == name]
     if not versions:
         there = ", ".join(sorted({package.id for package in known})) or "none; 'package import' brings one"

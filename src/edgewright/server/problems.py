@@ -11,7 +11,8 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers.base import BaseRouteHandler
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -36,6 +37,8 @@ from edgewright.server.errors import (
 )
 
 log = logging.getLogger(__name__)
+
+Extra = dict[str, Any] | list[Any] | None
 
 RETRY_AFTER_SECONDS = 30
 _RETRYABLE = frozenset({429, 500, 503})
@@ -94,6 +97,8 @@ def answer_to(error: Exception, *, method: str, path: str) -> Answer:
 
 def answer_for(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Return the same from inside the framework."""
+    if isinstance(error, ValidationException):
+        error.extra = _as_sent(request, error.extra)
     answer = answer_to(error, method=request.method, path=request.url.path)
     return Response(
         content=answer.body, status_code=answer.status, media_type=PROBLEM, headers=dict(answer.headers)
@@ -157,8 +162,28 @@ def _framework_problem(error: HTTPException, path: str) -> Problem:
     status = error.status_code
     if status in _RETRYABLE:
         return _retryable(status, error.detail, path)
+    if isinstance(error, ValidationException):
+        return _invalid(error, path)
     detail = "there is nothing at this path" if status == 404 else error.detail
     return problem(_TYPES.get(status, ProblemType.BLANK), status, detail, instance=path)
+
+
+def _as_sent(request: Request[Any, Any, Any], found: Extra) -> Extra:
+    """Return what the framework found wrong with parameters under the names they are sent with."""
+    handler = request.scope.get("route_handler")
+    if not isinstance(found, list) or not isinstance(handler, BaseRouteHandler):
+        return found
+    known = handler.parsed_fn_signature.parameters
+    sent = {name: getattr(field.kwarg_definition, "name", None) for name, field in known.items()}
+    return [{**one, "key": sent.get(one.get("key")) or one.get("key", "")} for one in found]
+
+
+def _invalid(error: ValidationException, path: str) -> Problem:
+    """Tell which parameters of a request are wrong; the framework's own text names its method and URL."""
+    found = error.extra if isinstance(error.extra, list) else []
+    errors = tuple(FieldError(field=str(one.get("key", "")), message=str(one["message"])) for one in found)
+    told = "; ".join(f"{one.field}: {one.message}" if one.field else one.message for one in errors)
+    return problem(ProblemType.INVALID_REQUEST, 400, told or error.detail, instance=path, errors=errors)
 
 
 def _retryable(status: int, detail: str, path: str) -> Problem:

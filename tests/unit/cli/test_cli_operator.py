@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -97,6 +98,11 @@ def failed(message: str) -> dict[str, Any]:
     return {"received": LONG_AGO, "state": "failed", "components": components, "error": error}
 
 
+def page(*items: Any, next: str | None = None) -> dict[str, Any]:
+    """Return one page of a list as the operator API shows it."""
+    return {"items": list(items), "next": next, "total": len(items)}
+
+
 class FakeOperator:
     """The operator API from memory: what it answers by (method, path), and what it was asked."""
 
@@ -106,7 +112,7 @@ class FakeOperator:
             for version in ("1.9.0", "1.10.0", "1.10.0-rc.1")
         ]
         self.answers: dict[tuple[str, str], object] = {
-            ("GET", "/packages"): packages,
+            ("GET", "/packages"): page(*packages),
             ("GET", "/packages/shop/1.10.0"): {**packages[1], "description": DESCRIPTION, "files": []},
             ("GET", "/devices"): [
                 {
@@ -116,7 +122,9 @@ class FakeOperator:
                     "deployments": {"converged": 2, "failed": 0},
                 }
             ],
-            ("GET", "/deployments"): [deployment(), deployment(SECOND, state="failed", current=failed("no"))],
+            ("GET", "/deployments"): page(
+                deployment(), deployment(SECOND, state="failed", current=failed("no"))
+            ),
             ("GET", f"/deployments/{FIRST}"): deployment(),
             ("GET", f"/deployments/{SECOND}"): deployment(SECOND, state="failed", current=failed("no image")),
         }
@@ -131,7 +139,7 @@ class FakeOperator:
         return self.answers[method, path]
 
     def get(self, path: str) -> object:
-        return self._answer("GET", path)
+        return self._answer("GET", path.partition("?")[0])
 
     def post(self, path: str, value: object) -> object:
         return self._answer("POST", path, value)
@@ -271,7 +279,7 @@ def test_a_connection_that_breaks_while_watching_is_waited_out(server, capsys):
 
     def get(path: str) -> object:
         if not path.endswith(FIRST):
-            return [deployment()]
+            return page(deployment())
         answer = next(seen)
         if isinstance(answer, HttpError):
             raise answer
@@ -309,9 +317,26 @@ def test_a_list_shortens_ids_and_says_what_went_wrong(capsys):
 
 
 def test_json_is_what_the_server_said(server, capsys):
-    assert (
-        json.loads(said(capsys, "deployment", "list", "-o", "json")) == server.answers["GET", "/deployments"]
-    )
+    printed = json.loads(said(capsys, "deployment", "list", "-o", "json"))
+    assert printed == server.answers["GET", "/deployments"]["items"]
+
+
+def test_a_list_is_read_to_its_last_page(server):
+    pages = {"": page("a", "b", next="x=&"), "x=&": page("c")}
+
+    def get(path: str) -> object:
+        query = parse_qs(path.partition("?")[2])
+        assert query.get("device") == ["line 4"]
+        return pages[query.get("after", [""])[0]]
+
+    server.get = get
+    assert operator.pages(server, "/deployments?device=line%204") == ["a", "b", "c"]
+
+
+def test_a_list_that_is_no_page_is_an_error_of_the_server(server):
+    server.answers["GET", "/packages"] = []
+    with pytest.raises(RefusedError, match="not as expected"):
+        run(["package", "list"])
 
 
 def test_history_shows_every_report(server, capsys):
@@ -328,7 +353,7 @@ def test_an_invitation_prints_the_token_alone(server, capsys):
 
 def test_invitations_are_listed_with_what_became_of_them(server, capsys):
     entry = {"name": "line-4", "state": "used", "created": LONG_AGO, "expires": LONG_AGO, "used": LONG_AGO}
-    server.answers["GET", "/enrollments"] = [entry]
+    server.answers["GET", "/enrollments"] = page(entry)
     assert "line-4  used" in said(capsys, "enrollment", "list")
 
 
@@ -476,7 +501,7 @@ def test_what_is_held_back_is_said_and_is_no_fault(server, capsys):
     held = read(shown, DeploymentView)
     assert (held.faults, deployment_tables.said(held)) == ((), "waits for the window")
     assert not settled([held])
-    server.answers["GET", "/deployments"] = [shown]
+    server.answers["GET", "/deployments"] = page(shown)
     server.answers["GET", f"/deployments/{FIRST}"] = shown
     lines = [" ".join(line.split()) for line in said(capsys, "deployment", "show", "shop").splitlines()]
     assert "held back waits for the window" in lines

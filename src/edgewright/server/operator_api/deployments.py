@@ -2,8 +2,11 @@
 
 import uuid
 from collections.abc import Mapping
+from typing import Annotated
 
-from litestar import delete, get, post, put
+from litestar import Response, delete, get, post, put
+from litestar.params import QueryParameter
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.values import Value
 from edgewright.server.context import ServerRequest, context_of
@@ -17,20 +20,54 @@ from edgewright.server.operator_api.documents import (
     ParameterValue,
     StatusEntry,
 )
+from edgewright.server.operator_api.etags import expect, tagged
+from edgewright.server.operator_api.paging import (
+    DEFAULT_LIMIT,
+    Page,
+    make_cursor,
+    read_number,
+)
+from edgewright.server.operator_api.queries import After, Limit, Search
 from edgewright.server.operator_api.requests import read_json
-from edgewright.server.operator_api.views import deployment_entries, deployment_entry, show_status
+from edgewright.server.operator_api.views import (
+    deployment_entries,
+    deployment_entry,
+    show_status,
+    truths,
+    wish_in,
+)
 from edgewright.server.store import deployments
+from edgewright.server.store.deployments import DeploymentRecord
 
 
 @get("/deployments", summary="List deployments")
 async def list_deployments(
-    request: ServerRequest, device: str | None = None, removed: bool = False
-) -> list[DeploymentEntry]:
-    """Return all deployments, or those of one device (client id); removed ones only if asked for."""
+    request: ServerRequest,
+    *,
+    device: str | None = None,
+    application: str | None = None,
+    version: str | None = None,
+    in_state: Annotated[Truth | None, QueryParameter(name="state")] = None,
+    q: Search = None,
+    removed: bool = False,
+    limit: Limit = DEFAULT_LIMIT,
+    after: After = None,
+) -> Page[DeploymentEntry]:
+    """Return deployments by creation; removed ones only if asked for.
+
+    `device` is a client id; `q` is looked for in names, applications and devices.
+    """
+    wanted = deployments.Filter(
+        client_id=device,
+        application_id=application,
+        version=version,
+        text=q,
+        with_removed=removed or in_state is Truth.REMOVED,
+    )
     async with context_of(request).database.reading() as connection:
-        records = await deployments.every(connection, client_id=device)
-        entries = await deployment_entries(connection, records)
-    return [entry for entry in entries if removed or entry.state != Truth.REMOVED]
+        records = await _page(connection, wanted, in_state, limit=limit, after=after)
+        entries = await deployment_entries(connection, records.items)
+    return Page(items=entries, next=records.next, total=records.total)
 
 
 @post("/deployments", status_code=201, summary="Deploy an application", body=NewDeployment)
@@ -59,24 +96,25 @@ async def create_deployment(request: ServerRequest) -> DeploymentEntry:
 
 
 @get("/deployments/{deployment_id:str}", summary="Show a deployment")
-async def show_deployment(request: ServerRequest, deployment_id: str) -> DeploymentEntry:
+async def show_deployment(request: ServerRequest, deployment_id: str) -> Response[DeploymentEntry]:
     """Return one deployment with desired beside current, removed ones as well."""
     async with context_of(request).database.reading() as connection:
         record = await deploying.deployment_called(connection, deployment_id)
-        return await deployment_entry(connection, record)
+        return tagged(request, await deployment_entry(connection, record), of=wish_in(record))
 
 
 @put("/deployments/{deployment_id:str}", summary="Change a deployment", body=ChangedDeployment)
-async def change_deployment(request: ServerRequest, deployment_id: str) -> DeploymentEntry:
+async def change_deployment(request: ServerRequest, deployment_id: str) -> Response[DeploymentEntry]:
     """Give a deployment another version of its application or other parameters; its id stays."""
     context = context_of(request)
     asked = await read_json(request, ChangedDeployment)
     wish = deploying.Change(version=asked.version, parameters=_values(asked.parameters))
     async with context.database.writing() as connection:
+        expect(request, wish_in(await deploying.deployment_called(connection, deployment_id)))
         record = await deploying.change(
             connection, deployment_id, wish, actor=operator_of(request), now=context.clock()
         )
-        return await deployment_entry(connection, record)
+        return tagged(request, await deployment_entry(connection, record), of=wish_in(record))
 
 
 @delete("/deployments/{deployment_id:str}", status_code=200, summary="Delete a deployment")
@@ -84,6 +122,7 @@ async def delete_deployment(request: ServerRequest, deployment_id: str) -> Deplo
     """Have a deployment removed from its device; it is shown until the device has said that it is gone."""
     context = context_of(request)
     async with context.database.writing() as connection:
+        expect(request, wish_in(await deploying.deployment_called(connection, deployment_id)))
         record = await deploying.delete(
             connection, deployment_id, actor=operator_of(request), now=context.clock()
         )
@@ -96,6 +135,36 @@ async def show_history(request: ServerRequest, deployment_id: str) -> list[Statu
     async with context_of(request).database.reading() as connection:
         record = await deploying.deployment_called(connection, deployment_id)
         return [show_status(status) for status in await deployments.history(connection, record.id)]
+
+
+async def _page(
+    connection: AsyncConnection,
+    wanted: deployments.Filter,
+    state: Truth | None,
+    *,
+    limit: int,
+    after: str | None,
+) -> Page[DeploymentRecord]:
+    """Return one page of records; only a state has to be asked of all of them.
+
+    The cursor is a position, so that a deployment which has left the list since misplaces no page.
+    """
+    last = read_number(after) if after else 0
+    if state is None:
+        total = await deployments.count(connection, wanted)
+        records = await deployments.matching(connection, wanted, after=last, limit=limit + 1)
+    else:
+        known = await deployments.matching(connection, wanted)
+        found = await truths(connection, known)
+        of_state = [record for record in known if found[record.id] == state]
+        total = len(of_state)
+        records = [record for record in of_state if record.position > last][: limit + 1]
+    more = len(records) > limit
+    return Page(
+        items=records[:limit],
+        next=make_cursor(str(records[limit - 1].position)) if more else None,
+        total=total,
+    )
 
 
 def _values(given: Mapping[str, ParameterValue]) -> dict[str, Value | None]:

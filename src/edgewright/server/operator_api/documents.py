@@ -1,6 +1,7 @@
 """The JSON of the operator API: snake_case, times in UTC (RFC 3339), lists as arrays."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -36,11 +37,20 @@ class CreatedEnrollment(Shown, frozen=True, kw_only=True):
     expires: datetime
 
 
+class EnrollmentState(StrEnum):
+    """What became of an invitation."""
+
+    OPEN = "open"
+    USED = "used"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
 class EnrollmentEntry(Shown, frozen=True, kw_only=True):
-    """An invitation: `open`, `used`, `expired` or `withdrawn`."""
+    """An invitation, and what became of it."""
 
     name: str
-    state: str
+    state: EnrollmentState
     created: datetime
     expires: datetime
     used: datetime | None

@@ -15,6 +15,9 @@ from edgewright.server.fleet import catalogue
 from edgewright.server.imports import import_package
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import PackageDetail, PackageEntry, PackageImport
+from edgewright.server.operator_api.etags import expect, tagged
+from edgewright.server.operator_api.paging import DEFAULT_LIMIT, Page, contains, page_of
+from edgewright.server.operator_api.queries import After, Limit, Search
 from edgewright.server.operator_api.requests import read_json
 from edgewright.server.operator_api.schema import GZIP
 from edgewright.server.operator_api.views import package_detail, package_entry
@@ -25,18 +28,35 @@ MAX_PACKAGE_BYTES = 32 * 1024 * 1024
 
 
 @get("/packages", summary="List packages")
-async def list_packages(request: ServerRequest) -> list[PackageEntry]:
-    """Return all packages by application, in the order they were imported."""
+async def list_packages(
+    request: ServerRequest,
+    *,
+    application: str | None = None,
+    q: Search = None,
+    limit: Limit = DEFAULT_LIMIT,
+    after: After = None,
+) -> Page[PackageEntry]:
+    """Return packages by application, in the order they were imported.
+
+    `application` is an id; `q` is looked for in ids and names.
+    """
     async with context_of(request).database.reading() as connection:
-        return [package_entry(record) for record in await packages.every(connection)]
+        known = await packages.every(connection)
+    found = [
+        package_entry(record)
+        for record in known
+        if (application is None or record.application_id == application)
+        and (q is None or contains(q, record.application_id, record.name))
+    ]
+    return page_of(found, lambda one: f"{one.id} {one.version}", limit=limit, after=after)
 
 
 @get("/packages/{application_id:str}/{version:str}", summary="Show a package")
-async def show_package(request: ServerRequest, application_id: str, version: str) -> PackageDetail:
+async def show_package(request: ServerRequest, application_id: str, version: str) -> Response[PackageDetail]:
     """Return one package with its description as the author wrote it."""
     async with context_of(request).database.reading() as connection:
         record = await catalogue.package_called(connection, application_id, version)
-        return await _detail(connection, record)
+        return tagged(request, await _detail(connection, record), of=record.digest)
 
 
 @post("/packages", status_code=200, summary="Upload a package", body=GZIP, creates=True)
@@ -72,6 +92,8 @@ async def delete_package(request: ServerRequest, application_id: str, version: s
     """Forget a package that no deployment wants."""
     context = context_of(request)
     async with context.database.writing() as connection:
+        record = await catalogue.package_called(connection, application_id, version)
+        expect(request, record.digest)
         await catalogue.remove_package(
             connection, application_id, version, actor=operator_of(request), now=context.clock()
         )

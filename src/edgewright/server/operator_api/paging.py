@@ -14,6 +14,8 @@ from edgewright.server.errors import Fault, InvalidError
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
+# What a database keeps as a number has fewer.
+_DIGITS = 19
 Entry = TypeVar("Entry")
 
 
@@ -39,12 +41,17 @@ def page_of(
     """
     check_limit(limit)
     start = 0
-    if after is not None:
+    if after:
         last = read_cursor(after)
         start = next((index + 1 for index, one in enumerate(entries) if key(one) == last), 0)
     items = list(entries[start : start + limit])
     is_last = start + limit >= len(entries)
     return Page(items=items, next=None if is_last else make_cursor(key(items[-1])), total=len(entries))
+
+
+def contains(text: str, *fields: str) -> bool:
+    """Return whether one of `fields` has `text` in it, whatever the case of its letters."""
+    return any(text.casefold() in field.casefold() for field in fields)
 
 
 def check_limit(limit: int) -> int:
@@ -64,7 +71,19 @@ def make_cursor(key: str) -> str:
 def read_cursor(cursor: str) -> str:
     """Return the key that a cursor stands for."""
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
     except (ValueError, UnicodeDecodeError) as error:
-        fault = Fault(field="after", message="not a cursor of this server; leave it out for the first page")
-        raise InvalidError("there is no such page", fault) from error
+        raise _no_cursor() from error
+
+
+def read_number(cursor: str) -> int:
+    """Return the number that a cursor stands for, where keys are numbers."""
+    key = read_cursor(cursor)
+    if not (key.isascii() and key.isdecimal() and len(key) < _DIGITS):
+        raise _no_cursor()
+    return int(key)
+
+
+def _no_cursor() -> InvalidError:
+    fault = Fault(field="after", message="not a cursor of this server; leave it out for the first page")
+    return InvalidError("there is no such page", fault)

@@ -28,6 +28,9 @@ from edgewright.server.store.deployments import DeploymentRecord, StatusRecord
 from edgewright.server.store.packages import PackageRecord
 from edgewright.server.store.sites import SiteSummary
 
+# Up to so many deployments are asked for one by one; for more it is quicker to look at all.
+_EACH = 5_000
+
 
 async def deployment_entry(connection: AsyncConnection, record: DeploymentRecord) -> DeploymentEntry:
     """Show one deployment."""
@@ -44,8 +47,9 @@ async def deployment_entries(
     connection: AsyncConnection, records: Sequence[DeploymentRecord]
 ) -> list[DeploymentEntry]:
     """Show many deployments."""
-    statuses = await deployments.last_statuses(connection)
-    documents = await deployments.current_documents(connection)
+    among = None if len(records) > _EACH else [record.id for record in records]
+    statuses = await deployments.last_statuses(connection, among)
+    documents = await deployments.current_documents(connection, among)
     reported = await sites.summaries(connection)
     return [
         show_deployment(
@@ -83,6 +87,31 @@ def show_deployment(
         current=None if status is None else show_status(status),
         hold=hold if state in {Truth.WAITING_FOR_APPROVAL, Truth.HELD} else None,
     )
+
+
+async def truths(connection: AsyncConnection, records: Sequence[DeploymentRecord]) -> dict[str, Truth]:
+    """Return how it stands with many deployments, by their ids."""
+    statuses = await deployments.last_statuses(connection)
+    reported = await sites.summaries(connection)
+    return {
+        record.id: truth_of(
+            record,
+            statuses.get(record.id),
+            hold_on(record, statuses.get(record.id), reported.get(record.client_id)),
+        )
+        for record in records
+    }
+
+
+def wish_in(record: DeploymentRecord) -> dict[str, Any]:
+    """Return what people have said of a deployment, without what its device reports: what its tag is of."""
+    return {
+        "version": record.version,
+        "profile": record.profile_id,
+        "parameters": record.parameters,
+        "digest": record.digest,
+        "deleted": record.deleted,
+    }
 
 
 def truth_of(record: DeploymentRecord, status: StatusRecord | None, hold: HoldEntry | None) -> Truth:

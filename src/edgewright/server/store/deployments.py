@@ -1,12 +1,14 @@
 """Deployments and the reports about them. Deleted ones stay: their devices still report the removal."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.protocol.status import State
 from edgewright.server.store.rows import all_of, one_of
 from edgewright.server.store.tables import deployments, documents, statuses
 
@@ -44,6 +46,21 @@ class StatusRecord:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which deployments a list has; None lets all through.
+
+    `text` is looked for in names, applications and clients, whatever the case of its letters. Removed ones
+    are those that were deleted and of which the device has said that they are gone.
+    """
+
+    client_id: str | None = None
+    application_id: str | None = None
+    version: str | None = None
+    text: str | None = None
+    with_removed: bool = True
+
+
 async def get(connection: AsyncConnection, deployment_id: str) -> DeploymentRecord | None:
     """Return one deployment, deleted ones as well."""
     return await one_of(
@@ -57,6 +74,22 @@ async def every(connection: AsyncConnection, *, client_id: str | None = None) ->
     if client_id is not None:
         query = query.where(deployments.c.client_id == client_id)
     return await all_of(connection, DeploymentRecord, query)
+
+
+async def matching(
+    connection: AsyncConnection, wanted: Filter, *, after: int | None = None, limit: int | None = None
+) -> list[DeploymentRecord]:
+    """Return the deployments that `wanted` lets through, by creation: at most `limit` behind a position."""
+    query = select(deployments).where(_condition(wanted)).order_by(deployments.c.position).limit(limit)
+    if after is not None:
+        query = query.where(deployments.c.position > after)
+    return await all_of(connection, DeploymentRecord, query)
+
+
+async def count(connection: AsyncConnection, wanted: Filter) -> int:
+    """Return how many deployments `wanted` lets through."""
+    query = select(func.count()).select_from(deployments).where(_condition(wanted))
+    return int(await connection.scalar(query) or 0)
 
 
 async def using_package(connection: AsyncConnection, application_id: str, version: str) -> list[str]:
@@ -97,8 +130,10 @@ async def current_document(connection: AsyncConnection, deployment: DeploymentRe
     return found
 
 
-async def current_documents(connection: AsyncConnection) -> dict[str, bytes]:
-    """Return the documents of all deployments that are wanted now, by deployment id."""
+async def current_documents(
+    connection: AsyncConnection, among: Collection[str] | None = None
+) -> dict[str, bytes]:
+    """Return the documents of all deployments that are wanted now, or of those `among` them, by their id."""
     query = (
         select(documents.c.deployment_id, documents.c.body)
         .join(
@@ -107,6 +142,8 @@ async def current_documents(connection: AsyncConnection) -> dict[str, bytes]:
         )
         .where(deployments.c.deleted.is_(None))
     )
+    if among is not None:
+        query = query.where(documents.c.deployment_id.in_(among))
     return {row.deployment_id: row.body for row in await connection.execute(query)}
 
 
@@ -145,9 +182,13 @@ async def last_status(connection: AsyncConnection, deployment_id: str) -> Status
     return await one_of(connection, StatusRecord, query)
 
 
-async def last_statuses(connection: AsyncConnection) -> dict[str, StatusRecord]:
-    """Return the newest report of every deployment, by its id."""
+async def last_statuses(
+    connection: AsyncConnection, among: Collection[str] | None = None
+) -> dict[str, StatusRecord]:
+    """Return the newest report of every deployment, or of those `among` them, by its id."""
     newest = select(func.max(statuses.c.id)).group_by(statuses.c.deployment_id)
+    if among is not None:
+        newest = newest.where(statuses.c.deployment_id.in_(among))
     found = await all_of(connection, StatusRecord, select(statuses).where(statuses.c.id.in_(newest)))
     return {status.deployment_id: status for status in found}
 
@@ -155,6 +196,36 @@ async def last_statuses(connection: AsyncConnection) -> dict[str, StatusRecord]:
 async def history(connection: AsyncConnection, deployment_id: str) -> list[StatusRecord]:
     """Return every report about a deployment, in the order received."""
     return await all_of(connection, StatusRecord, _statuses(deployment_id).order_by(statuses.c.id))
+
+
+def _condition(wanted: Filter) -> ColumnElement[bool]:
+    conditions = [
+        column == value
+        for column, value in (
+            (deployments.c.client_id, wanted.client_id),
+            (deployments.c.application_id, wanted.application_id),
+            (deployments.c.version, wanted.version),
+        )
+        if value is not None
+    ]
+    if wanted.text is not None:
+        searched = (deployments.c.name, deployments.c.application_id, deployments.c.client_id)
+        conditions.append(or_(*(column.icontains(wanted.text, autoescape=True) for column in searched)))
+    if not wanted.with_removed:
+        conditions.append(not_(and_(deployments.c.deleted.is_not(None), _last_state() == State.REMOVED)))
+    return and_(True, *conditions)
+
+
+def _last_state() -> ColumnElement[str | None]:
+    """Return the state in the newest report about a deployment; '' where there is none."""
+    newest = (
+        select(statuses.c.state)
+        .where(statuses.c.deployment_id == deployments.c.id)
+        .order_by(statuses.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return func.coalesce(newest, "")
 
 
 def _statuses(deployment_id: str) -> Select[Any]:
