@@ -232,7 +232,7 @@ def test_the_operator_sees_what_a_site_holds_back(
     held(device, unique, made["id"], made["digest"])
     shown = operator.get(path)
     assert (shown["hold"]["message"], shown["hold"]["approval"]) == ("waits for approval 7", 7)
-    (listed,) = (one for one in operator.get("/devices") if one["client_id"] == unique)
+    (listed,) = (one for one in operator.items("/devices") if one["client_id"] == unique)
     assert listed["deployments"] == {"waiting-for-approval": 1}
 
     held(device, unique, made["id"], made["digest"], reason="window", until="2026-11-27T02:00:00Z")

@@ -67,6 +67,9 @@ def test_the_api_describes_all_of_itself(routes: list[tuple[str, str]]) -> None:
             ("GET", "/operator/v1/devices/nobody/policy"),
             ("PUT", "/operator/v1/devices/nobody/policy"),
             ("DELETE", "/operator/v1/devices/nobody/policy"),
+            ("PATCH", "/operator/v1/devices/nobody"),
+            ("POST", "/operator/v1/devices/labels"),
+            ("GET", "/operator/v1/fleet"),
             ("GET", "/operator/v1/policy"),
             ("PUT", "/operator/v1/policy"),
             ("DELETE", "/operator/v1/policy"),
@@ -183,10 +186,10 @@ def test_a_device_is_shown_with_what_it_reported(
     operator: OperatorClient, device: ForeignClient, unique: str
 ) -> None:
     shown = operator.get(f"/devices/{unique}")
-    assert (shown["state"], shown["origin"], shown["manifest_version"]) == ("accepted", "enrolled", 1)
+    assert (shown["admission"], shown["origin"], shown["manifest_version"]) == ("accepted", "enrolled", 1)
     assert shown["devices"][0]["capabilities"] == capabilities(unique)
     assert shown["last_contact"] is not None
-    listed = next(one for one in operator.get("/devices") if one["client_id"] == unique)
+    listed = next(one for one in operator.items("/devices") if one["client_id"] == unique)
     assert (listed["device_ids"], listed["deployments"]) == ([unique], {})
 
 

@@ -240,7 +240,7 @@ def test_contact_goes_by_what_the_site_announced(
     operator: OperatorClient, device: ForeignClient, unique: str, report: dict[str, Any], state: str
 ) -> None:
     assert device.report_site(site(unique, policy={"inForce": report})).status == 201
-    (listed,) = (one for one in operator.get("/devices") if one["client_id"] == unique)
+    (listed,) = (one for one in operator.items("/devices") if one["client_id"] == unique)
     assert listed["contact"]["state"] == state
     assert operator.get(f"/devices/{unique}")["contact"] == listed["contact"]
     if "downtime" in report:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.cli.arguments import command, commands, run_command
 from edgewright.cli.devices import find_device
-from edgewright.cli.operator import add_operator_options, connect, read
+from edgewright.cli.operator import add_operator_options, connect, pages, read
 from edgewright.cli.output import ago, moment, print_facts, print_table, print_value
 
 if TYPE_CHECKING:
@@ -55,21 +55,27 @@ run = run_command
 def _list(args: argparse.Namespace) -> int:
     from edgewright.cli.views import DeviceView
 
-    answer = connect(args).get("/devices")
+    answer = pages(connect(args), "/devices")
     if args.output != "table":
         print_value(answer, args.output)
         return 0
     now = datetime.now(UTC)
     rows = [_row(device, now) for device in read(answer, list[DeviceView])]
     empty = "No devices yet; 'edgewright enrollment create NAME' invites one."
-    print_table(["device", "state", "contact", "last heard of", "deployments"], rows, empty=empty)
+    print_table(["device", "state", "last heard of", "deployments"], rows, empty=empty)
     return 0
 
 
 def _row(device: DeviceView, now: datetime) -> tuple[str, ...]:
     counted = ", ".join(f"{count} {state}" for state, count in device.deployments.items() if count)
-    word = device.contact.state if device.contact else ""
-    return device.client_id, device.state, word, _heard(device, now), counted or "none"
+    return device.client_id, _state(device), _heard(device, now), counted or "none"
+
+
+def _state(device: DeviceView | DeviceDetailView) -> str:
+    """Return the device's word; where that is about silence, with what it said last."""
+    if device.said is None or device.said == device.state:
+        return device.state
+    return f"{device.state} (was {device.said})"
 
 
 def _heard(device: DeviceView | DeviceDetailView, now: datetime) -> str:
@@ -100,7 +106,8 @@ def _print_device(device: DeviceDetailView, now: datetime) -> None:
     print_facts(
         [
             ("device", device.client_id),
-            ("state", device.state),
+            ("state", _state(device)),
+            ("labels", ", ".join(f"{key}={value}" for key, value in device.labels.items())),
             ("contact", _contact(device.contact, now)),
             ("last contact", ago(device.last_contact, now)),
             ("certificate", f"until {moment(device.svid_expires)}" if device.svid_expires else ""),

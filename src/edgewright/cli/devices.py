@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgewright.cli.operator import read
+from edgewright.cli.operator import every
 
 if TYPE_CHECKING:
     from edgewright.cli.operator_client import Operator
@@ -15,5 +15,5 @@ def find_device(operator: Operator, given: str) -> str:
     from edgewright.cli.operator_client import choose
     from edgewright.cli.views import DeviceView
 
-    known = read(operator.get("/devices"), list[DeviceView])
+    known = every(operator, "/devices", DeviceView)
     return choose(given, [device.client_id for device in known], kind="device")

@@ -114,10 +114,13 @@ class ContactView(View, frozen=True, kw_only=True):
 
 
 class DeviceView(View, frozen=True, kw_only=True):
-    """One client; `deployments` counts its deployments by state."""
+    """One client; `state` is the one word for it, `deployments` counts its deployments by state."""
 
     client_id: str
     state: str
+    state_since: str | None = None
+    said: str | None = None
+    labels: dict[str, str] = {}
     last_contact: str | None = None
     contact: ContactView | None = None
     device_ids: tuple[str, ...] = ()
@@ -197,6 +200,10 @@ class DeviceDetailView(View, frozen=True, kw_only=True):
 
     client_id: str
     state: str
+    state_since: str | None = None
+    state_until: str | None = None
+    said: str | None = None
+    labels: dict[str, str] = {}
     origin: str = ""
     last_contact: str | None = None
     contact: ContactView | None = None

@@ -13,6 +13,7 @@ from edgewright.protocol.calendar import Interval
 from edgewright.server.domain.throttle import Throttle
 from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
+from edgewright.server.overview import Overview, Row
 from edgewright.server.passwords import Passwords
 from edgewright.server.settings import ServerSettings
 from edgewright.server.standings import Standings
@@ -33,7 +34,9 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """Who was heard of at `now`: `contacts` are newer than what is saved, `deaf` is when nobody listened."""
+    """Who was heard of at `now`: `contacts` are at least as new as what is saved, `deaf` is when nobody
+    listened.
+    """
 
     now: datetime
     contacts: Mapping[str, datetime]
@@ -46,9 +49,10 @@ class Heard:
 
 @dataclass(slots=True, kw_only=True)
 class ServerContext:
-    """The database, the identity, the addresses; and since the last save, when each client was heard of.
+    """The database, the identity, the addresses; and when each client was heard of.
 
-    `run` is the number of this run, `deaf` when no server ran here, in unix seconds.
+    `contacts` are those since the last save, `heard_at` all since the start. `run` is the number of this
+    run, `deaf` when no server ran here, in unix seconds.
     """
 
     database: Database
@@ -58,11 +62,13 @@ class ServerContext:
     web_url: str
     registries: Path
     standings: Standings
+    overview: Overview
     holds: Holds
     throttle: Throttle = field(default_factory=Throttle)
     passwords: Passwords = field(default_factory=Passwords)
     clock: Callable[[], datetime] = utc_now
     contacts: dict[str, datetime] = field(default_factory=dict)
+    heard_at: dict[str, datetime] = field(default_factory=dict)
     run: int = 0
     deaf: Sequence[Interval] = ()
     saved: datetime = field(default_factory=utc_now)
@@ -77,12 +83,24 @@ class ServerContext:
 
     def heard_of(self, client_id: str) -> None:
         """Remember that a client made contact; a poll must not cost a write."""
-        self.contacts[client_id] = self.clock()
+        self.contacts[client_id] = self.heard_at[client_id] = self.clock()
 
     @property
     def heard(self) -> Heard:
         """What is known of who was heard of, and when, at this moment."""
-        return Heard(now=self.clock(), contacts=self.contacts, deaf=self.deaf)
+        return Heard(now=self.clock(), contacts=self.heard_at, deaf=self.deaf)
+
+    async def rows(self) -> list[Row]:
+        """Return how it stands with every device at this moment."""
+        heard = self.heard
+        return await self.overview.rows(heard.contacts, heard.now, heard.deaf)
+
+    async def tell_news(self) -> None:
+        """Announce what changed without a transaction: who was heard of, and whose word is another now."""
+        await self.rows()
+        topics = self.overview.news(self.clock())
+        if topics:
+            self.database.tell(topics)
 
     async def save_contacts(self, *, is_end: bool = False) -> None:
         """Write down the contacts since the last save, and that the server was there to hear of them."""

@@ -30,6 +30,7 @@ from edgewright.server.first import ensure_administrator, invitation
 from edgewright.server.holds import Holds, default_most
 from edgewright.server.identity.files import Identity, load_identity, renew
 from edgewright.server.machine import allow_many_files, memory_bytes
+from edgewright.server.overview import Overview
 from edgewright.server.settings import (
     DataDirectory,
     Listen,
@@ -45,6 +46,7 @@ from edgewright.server.store.migrate import migrate
 log = logging.getLogger(__name__)
 
 UPKEEP_EVERY = timedelta(hours=6)
+NEWS_EVERY = timedelta(seconds=2)
 CONTACTS_EVERY = timedelta(seconds=15)
 SHUTDOWN_SECONDS = 5
 
@@ -94,10 +96,12 @@ async def _serve(
             web_url=addresses.web_url,
             registries=directory.registries,
             standings=Standings(database),
+            overview=Overview(database),
             holds=Holds(database, most=most_held),
         )
         await context.begin()
         await context.standings.load()
+        await context.overview.refresh()
         contexts = (tls.device_context(identity), tls.web_context(identity))
         check = tls.spiffe_peer(settings.trust_domain, settings.wfm_id)
         device = _Listener(device_app(context), contexts[0], tls.device_connection(check))
@@ -171,6 +175,7 @@ async def _upkeep(
 
     tasks = [
         asyncio.create_task(repeat(UPKEEP_EVERY, certificates, "renewing certificates")),
+        asyncio.create_task(repeat(NEWS_EVERY, context.tell_news, "looking at the contacts")),
         asyncio.create_task(repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
     ]
     try:

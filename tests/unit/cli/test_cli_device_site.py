@@ -85,9 +85,9 @@ class FakeOperator:
         self.sent: list[tuple[str, str, bytes]] = []
 
     def get(self, path: str) -> object:
-        match path:
+        match path.partition("?")[0]:
             case "/devices":
-                return [self.device]
+                return {"items": [self.device], "next": None}
             case "/policy":
                 return SUGGESTED | {"device": None}
             case "/devices/line-4":
@@ -152,25 +152,39 @@ def test_where_all_is_plain_nothing_is_said_of_the_site(server, capsys):
 @pytest.mark.parametrize(
     ("contact", "listed", "shown"),
     [
-        ({"state": "in-contact"}, "in-contact 3 h ago none", "contact in-contact"),
+        ({"state": "in-contact"}, "converged 3 h ago none", "contact in-contact"),
         (
             {"state": "planned-silence", "until": LATER, "why": "polling-periods"},
-            "planned-silence 3 h ago, again in 3 h none",
+            "planned-silence (was converged) 3 h ago, again in 3 h none",
             "silent as planned (outside its polling periods) until",
         ),
         (
             {"state": "planned-silence", "why": "downtime"},
-            "planned-silence 3 h ago none",
+            "planned-silence (was converged) 3 h ago none",
             "silent as planned (downtime), no end known",
         ),
-        ({"state": "expected", "until": LATER}, "expected 3 h ago, again in 3 h none", "expected back; by"),
-        ({"state": "silent", "since": AGO}, "silent 3 h ago none", "it should have been heard of 3 h ago"),
+        (
+            {"state": "expected", "until": LATER},
+            "expected (was converged) 3 h ago, again in 3 h none",
+            "expected back; by",
+        ),
+        (
+            {"state": "silent", "since": AGO},
+            "silent (was converged) 3 h ago none",
+            "it should have been heard of 3 h ago",
+        ),
         ({"state": "never"}, "never 3 h ago none", "was never heard of"),
-        (None, "accepted 3 h ago none", "last contact 3 h ago"),
+        (None, "retired 3 h ago none", "last contact 3 h ago"),
     ],
 )
 def test_contact_is_said_in_words(server, capsys, contact, listed, shown):
-    server.device = device(contact=contact)
+    word = "retired" if contact is None else contact["state"]
+    word, said_last = {
+        "in-contact": ("converged",) * 2,
+        "never": ("never", None),
+        "retired": ("retired", None),
+    }.get(word, (word, "converged"))
+    server.device = device(contact=contact, state=word, said=said_last)
     assert listed in said(capsys, "device", "list")
     assert shown in said(capsys, "device", "show", "line-4")
 

@@ -114,14 +114,15 @@ class FakeOperator:
         self.answers: dict[tuple[str, str], object] = {
             ("GET", "/packages"): page(*packages),
             ("GET", "/packages/shop/1.10.0"): {**packages[1], "description": DESCRIPTION, "files": []},
-            ("GET", "/devices"): [
+            ("GET", "/devices"): page(
                 {
                     "client_id": "line-4",
-                    "state": "accepted",
+                    "state": "silent",
+                    "said": "converged",
                     "last_contact": None,
                     "deployments": {"converged": 2, "failed": 0},
                 }
-            ],
+            ),
             ("GET", "/deployments"): page(
                 deployment(), deployment(SECOND, state="failed", current=failed("no"))
             ),
@@ -360,7 +361,7 @@ def test_invitations_are_listed_with_what_became_of_them(server, capsys):
 @pytest.mark.usefixtures("server")
 def test_devices_are_listed_with_what_runs_there(capsys):
     (line,) = (line for line in said(capsys, "device", "list").splitlines() if "line-4" in line)
-    assert line.split() == ["line-4", "accepted", "never", "2", "converged"]
+    assert line.split() == ["line-4", "silent", "(was", "converged)", "never", "2", "converged"]
 
 
 def test_a_device_is_shown_with_what_it_is(server, capsys):
@@ -419,7 +420,7 @@ def test_a_package_is_shown_with_what_can_be_set(capsys):
 
 
 def test_an_unexpected_answer_is_an_error_of_the_server(server):
-    server.answers["GET", "/devices"] = [{"client_id": 5}]
+    server.answers["GET", "/devices"] = page({"client_id": 5})
     with pytest.raises(RefusedError) as caught:
         run(["device", "list"])
     assert caught.value.status == 502

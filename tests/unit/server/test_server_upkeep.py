@@ -37,6 +37,7 @@ def context(database: Any) -> ServerContext:
         web_url="",
         registries=nothing,
         standings=nothing,
+        overview=nothing,
         holds=nothing,
         clock=lambda: NOW,
         saved=NOW,

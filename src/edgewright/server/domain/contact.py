@@ -8,6 +8,7 @@ because it once was. Silence counts in *time to speak*: what its polling periods
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import Final
 
 import msgspec
@@ -91,16 +92,33 @@ def contact(
     """Return how it stands with a device heard of at `last`; `deaf` is when this server did not listen."""
     if last is None:
         return ContactState(word=Contact.NEVER)
-    due = _overdue(last, expected, now, deaf)
+    # No patience ends before it has gone by on the clock, and most devices were heard of just now.
+    is_fresh = now - last < expected.patience
+    due = None if is_fresh else _overdue(last, expected, now, deaf)
     if due is not None and due <= now:
         return ContactState(word=Contact.SILENT, since=due)
     opens = expected.hours.opens(now)
     if opens != now:
         why = Why.DOWNTIME if open_at(expected.hours.policy.downtime, now) else Why.PERIODS
         return ContactState(word=Contact.PLANNED_SILENCE, until=opens, why=why)
-    if now - last < expected.patience:
+    if is_fresh:
         return ContactState(word=Contact.IN_CONTACT)
     return ContactState(word=Contact.EXPECTED, until=due)
+
+
+def stays(found: ContactState, last: float | None, expected: Announced, now: float) -> float:
+    """Return until when `found`, which `contact` said at `now`, is true if nothing more is heard: or a
+    moment before that, when it is worth looking again.
+    """
+    match found.word:
+        case Contact.NEVER | Contact.SILENT:
+            return inf
+        case Contact.IN_CONTACT:
+            assert last is not None  # noqa: S101 - or nobody would be in contact
+            return min(last + expected.patience, expected.hours.changes(now))
+        case Contact.EXPECTED if found.until is not None:
+            return min(found.until, expected.hours.changes(now))
+    return expected.hours.changes(now)
 
 
 def _overdue(last: float, expected: Announced, now: float, deaf: Sequence[Interval]) -> float | None:

@@ -1,10 +1,10 @@
 """When a policy lets a device poll, worked out in blocks of days that are kept: a fleet has few policies."""
 
 from itertools import chain
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import Final
 
-from edgewright.protocol.calendar import DAY, Interval, merged
+from edgewright.protocol.calendar import DAY, Interval, intervals, merged
 from edgewright.protocol.policy import Policy, next_poll, polling
 
 BLOCK: Final = 8 * DAY
@@ -14,11 +14,12 @@ _MOST_BLOCKS: Final = 128
 class Hours:
     """The hours of one policy; all times are unix seconds."""
 
-    __slots__ = ("_beyond", "_blocks", "policy")
+    __slots__ = ("_beyond", "_blocks", "_downtimes", "policy")
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._blocks: dict[int, tuple[Interval, ...]] = {}
+        self._downtimes: dict[int, tuple[Interval, ...]] = {}
         self._beyond: dict[int, float | None] = {}
 
     @property
@@ -48,6 +49,22 @@ class Hours:
             self._beyond[number] = next_poll(self.policy, (number + 1) * BLOCK)
         return self._beyond[number]
 
+    def changes(self, now: float) -> float:
+        """Return a moment after `now` until which they are as they are at `now`: open, closed, and why."""
+        if self.are_always:
+            return inf
+        number = floor(now / BLOCK)
+        edges = chain.from_iterable((*self._block(number), *self._downtime(number)))
+        return min((edge for edge in edges if edge > now), default=(number + 1) * BLOCK)
+
+    def _downtime(self, number: int) -> tuple[Interval, ...]:
+        found = self._downtimes.get(number)
+        if found is None:
+            self._make_room()
+            downtime = intervals(self.policy.downtime, number * BLOCK, (number + 1) * BLOCK)
+            found = self._downtimes[number] = downtime
+        return found
+
     def _block(self, number: int) -> tuple[Interval, ...]:
         found = self._blocks.get(number)
         if found is None:
@@ -57,6 +74,7 @@ class Hours:
 
     def _make_room(self) -> None:
         """Forget everything when there is too much of it: what is still needed comes back."""
-        if len(self._blocks) + len(self._beyond) >= _MOST_BLOCKS:
+        if len(self._blocks) + len(self._downtimes) + len(self._beyond) >= _MOST_BLOCKS:
             self._blocks.clear()
+            self._downtimes.clear()
             self._beyond.clear()

@@ -19,6 +19,7 @@ from edgewright.server.identity import authority as ca
 from edgewright.server.settings import ServerSettings
 from edgewright.server.store import audit, clients, desired, enrollments
 from edgewright.server.store.clients import Client, Origin
+from edgewright.server.store.database import announce
 from edgewright.server.store.enrollments import Enrollment
 
 LONGEST_INVITATION = timedelta(days=30)
@@ -58,6 +59,7 @@ async def invite(
         created=now,
         expires=invitation.expires,
     )
+    announce(connection, "enrollments")
     await audit.note(
         connection, now=now, actor=actor, action="invite", subject=name, expires=invitation.expires
     )
@@ -120,6 +122,7 @@ async def enroll(
         now=now,
     )
     await _publish_first(connection, name, now=now)
+    announce(connection, "devices", f"device:{name}", "enrollments")
     await audit.note(
         connection, now=now, actor=f"token of {name}", action="enroll", subject=name, key=key_digest
     )
@@ -149,6 +152,7 @@ async def accept(connection: AsyncConnection, name: str, *, actor: str, now: dat
         now=now,
     )
     await _publish_first(connection, name, now=now)
+    announce(connection, "devices", f"device:{name}", "enrollments")
     await audit.note(connection, now=now, actor=actor, action="accept", subject=name)
     return known is None
 
@@ -158,6 +162,7 @@ async def retire(connection: AsyncConnection, name: str, *, actor: str, now: dat
     await client_called(connection, name)
     await clients.retire(connection, name, now=now)
     await enrollments.withdraw(connection, name, now=now)
+    announce(connection, "devices", f"device:{name}", "enrollments")
     await audit.note(connection, now=now, actor=actor, action="retire", subject=name)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.domain.manifests import KEEP_BUNDLES, KEEP_SUPERSEDED, build_manifest
 from edgewright.server.store import desired
+from edgewright.server.store.database import announce
 
 
 async def next_version(connection: AsyncConnection, client_id: str) -> int:
@@ -30,6 +31,7 @@ async def publish(connection: AsyncConnection, client_id: str, version: int, *, 
         bundle=built.bundle,
         now=now,
     )
+    announce(connection, "devices", f"device:{client_id}", "deployments")
     await desired.forget_superseded(
         connection, client_id, before=now - KEEP_SUPERSEDED, keep_bundles=KEEP_BUNDLES
     )

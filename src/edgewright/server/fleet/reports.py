@@ -11,6 +11,7 @@ from edgewright.protocol.status import DeploymentStatus
 from edgewright.server.domain.devices import children_of, gateways_of
 from edgewright.server.problems import ProblemError
 from edgewright.server.store import audit, deployments, desired, devices
+from edgewright.server.store.database import announce
 
 # Reports kept per deployment: enough to see years of changes, and a bound on a device that never stops
 # reporting.
@@ -37,6 +38,7 @@ async def put_capabilities(
             ProblemType.NOT_AUTHORIZED, f"a client may report at most {MOST_DEVICES} devices here"
         )
     is_first = await devices.put(connection, client_id, device_id, document, now=now)
+    announce(connection, "devices", f"device:{client_id}")
     if is_first:
         await audit.note(
             connection, now=now, actor=f"client {client_id}", action="report device", subject=device_id
@@ -53,6 +55,7 @@ async def remove_device(
         raise ProblemError(ProblemType.DEVICE_NOT_FOUND, f"'{device_id}' was not reported by this client")
     gone = [device_id, *children_of(device_id, known)]
     await devices.remove(connection, client_id, gone)
+    announce(connection, "devices", f"device:{client_id}")
     await audit.note(
         connection, now=now, actor=f"client {client_id}", action="remove device", subject=device_id, gone=gone
     )
@@ -87,6 +90,7 @@ async def record_status(
         body=body,
         keep=KEEP_STATUSES,
     )
+    announce(connection, "devices", f"device:{client_id}", "deployments")
     return is_first, await desired.version(connection, client_id)
 
 

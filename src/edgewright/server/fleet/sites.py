@@ -13,6 +13,7 @@ from edgewright.protocol.policy import Policy
 from edgewright.protocol.site import AuditReport, HoldReport, SiteReport
 from edgewright.server.domain.contact import UNANNOUNCED, Announced, announced
 from edgewright.server.store import sites
+from edgewright.server.store.database import announce
 from edgewright.server.store.sites import SiteSummary
 
 # What is kept of what people did on one site: years, for most.
@@ -40,6 +41,7 @@ async def record_site(
     await sites.add_actions(
         connection, client_id, [_legible(entry) for entry in report.audit], keep=KEEP_ACTIONS
     )
+    announce(connection, "devices", f"device:{client_id}", "deployments")
     return is_first
 
 

@@ -9,7 +9,7 @@ from edgewright.protocol.policy import parse_layer
 from edgewright.server.errors import NotFoundError
 from edgewright.server.fleet.membership import client_called
 from edgewright.server.store import audit, suggestions
-from edgewright.server.store.database import EVERYBODY
+from edgewright.server.store.database import EVERYBODY, announce
 from edgewright.server.store.suggestions import Suggestion
 
 ALL_DEVICES = "all devices"
@@ -38,6 +38,7 @@ async def suggest(
         client_id=client_id or EVERYBODY, body=body, tag=tag_of(body), created=now, actor=actor
     )
     await suggestions.put(connection, suggestion)
+    announce(connection, *_topics(client_id))
     await audit.note(
         connection,
         now=now,
@@ -58,6 +59,7 @@ async def withdraw(connection: AsyncConnection, client_id: str | None, *, actor:
     if known is None:
         raise NotFoundError(f"no policy is suggested to {client_id or ALL_DEVICES}")
     await suggestions.remove(connection, known.client_id)
+    announce(connection, *_topics(client_id))
     await audit.note(
         connection,
         now=now,
@@ -66,3 +68,7 @@ async def withdraw(connection: AsyncConnection, client_id: str | None, *, actor:
         subject=client_id or ALL_DEVICES,
         before=known.tag,
     )
+
+
+def _topics(client_id: str | None) -> tuple[str, ...]:
+    return ("policies",) if client_id is None else ("policies", f"device:{client_id}")

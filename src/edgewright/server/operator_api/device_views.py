@@ -3,79 +3,66 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.context import Heard
-from edgewright.server.domain.contact import contact
+from edgewright.server.domain.contact import ContactState
 from edgewright.server.domain.truth import Truth
-from edgewright.server.fleet.sites import announced_by
+from edgewright.server.finding import Counts
+from edgewright.server.fleet.labels import own_labels
 from edgewright.server.operator_api.documents import (
     CapabilityEntry,
     ContactEntry,
     DeviceDetail,
     DeviceEntry,
+    FleetCounts,
+    RunningEntry,
 )
-from edgewright.server.operator_api.site_views import hold_on, show_site, show_suggestion
-from edgewright.server.operator_api.views import deployment_entries, truth_of
-from edgewright.server.store import deployments, desired, sites, suggestions
+from edgewright.server.operator_api.site_views import show_site, show_suggestion
+from edgewright.server.operator_api.views import deployment_entries
+from edgewright.server.overview import Row, read_row
+from edgewright.server.store import deployments, sites, suggestions
 from edgewright.server.store.clients import Client
 from edgewright.server.store.devices import Device
-from edgewright.server.store.sites import SiteSummary
 
 # As many as a site reports; all that are kept have a route of their own.
 _ACTIONS_SHOWN = 100
 
 
-async def device_entries(
-    connection: AsyncConnection, clients: Sequence[Client], devices: Sequence[Device], heard: Heard
-) -> list[DeviceEntry]:
-    """Show all clients with counts of their deployments."""
-    versions = await desired.versions(connection)
-    reported = await sites.summaries(connection)
-    counts = await _counts(connection, reported)
-    device_ids: dict[str, list[str]] = {}
-    for device in devices:
-        device_ids.setdefault(device.client_id, []).append(device.device_id)
-    return [
-        DeviceEntry(
-            client_id=client.client_id,
-            state=client.state,
-            origin=client.origin,
-            created=client.created,
-            retired=client.retired,
-            svid_expires=client.svid_expires,
-            last_contact=heard.last(client),
-            contact=show_contact(client, reported.get(client.client_id), heard),
-            manifest_version=versions.get(client.client_id, 0),
-            device_ids=device_ids.get(client.client_id, []),
-            deployments=dict(counts.get(client.client_id, {})),
-        )
-        for client in clients
-    ]
+def device_entry(row: Row) -> DeviceEntry:
+    """Show one client in a list."""
+    return DeviceEntry(
+        **_summary(row),
+        device_ids=list(row.device_ids),
+        deployments=dict(Counter(one.truth for one in row.running)),
+        running=[
+            RunningEntry(
+                deployment=one.deployment_id,
+                application=one.application,
+                version=one.version,
+                state=one.truth,
+            )
+            for one in row.running
+        ],
+    )
 
 
 async def device_detail(
     connection: AsyncConnection, client: Client, devices: Sequence[Device], heard: Heard
 ) -> DeviceDetail:
-    """Show one client with all that is known of it."""
+    """Show one client with all that is known of it in this transaction."""
     client_id = client.client_id
+    row = await read_row(connection, client_id)
+    row.look(heard.last(client), heard.now.timestamp(), heard.deaf)
     records = await deployments.every(connection, client_id=client_id)
     entries = await deployment_entries(connection, records)
-    summaries = await sites.summaries(connection, client_id)
     site = await sites.get(connection, client_id)
     suggestion = await suggestions.for_client(connection, client_id)
     return DeviceDetail(
-        client_id=client_id,
-        state=client.state,
-        origin=client.origin,
-        created=client.created,
-        retired=client.retired,
-        svid_expires=client.svid_expires,
-        last_contact=heard.last(client),
-        contact=show_contact(client, summaries.get(client_id), heard),
-        manifest_version=await desired.version(connection, client_id),
+        **_summary(row),
         devices=[
             CapabilityEntry(
                 device_id=device.device_id,
@@ -93,29 +80,55 @@ async def device_detail(
     )
 
 
-def show_contact(client: Client, site: SiteSummary | None, heard: Heard) -> ContactEntry | None:
-    """Show whether a client is in contact; None for one that is not let in any more."""
-    if not client.is_accepted:
-        return None
-    last = heard.last(client)
-    moment = None if last is None else last.timestamp()
-    found = contact(moment, announced_by(site), heard.now.timestamp(), deaf=heard.deaf)
-    return ContactEntry(
-        state=found.word, since=_moment(found.since), until=_moment(found.until), why=found.why
+def fleet_counts(counts: Counts) -> FleetCounts:
+    """Show how many devices are how."""
+    return FleetCounts(
+        total=counts.total,
+        states={str(word): number for word, number in counts.states.items()},
+        said={str(word): number for word, number in counts.said.items()},
+        contacts={str(word): number for word, number in counts.contacts.items()},
+        applications={name: dict(versions) for name, versions in counts.applications.items()},
+        approvals=counts.approvals,
+        expiring=counts.expiring,
     )
 
 
-async def _counts(connection: AsyncConnection, reported: dict[str, SiteSummary]) -> dict[str, Counter[str]]:
-    """Return how many deployments of each client, by its id, are in which state; removed ones not."""
-    statuses = await deployments.last_statuses(connection)
-    counts: dict[str, Counter[str]] = {}
-    for record in await deployments.every(connection):
-        status = statuses.get(record.id)
-        state = truth_of(record, status, hold_on(record, status, reported.get(record.client_id)))
-        if state != Truth.REMOVED:
-            counts.setdefault(record.client_id, Counter())[state] += 1
-    return counts
+def changeable(client: Client) -> dict[str, Any]:
+    """Return of what a client's entity tag is made: what people change, and nothing that devices report."""
+    return {"client_id": client.client_id, "state": client.state, "labels": own_labels(client)}
 
 
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+def _summary(row: Row) -> dict[str, Any]:
+    client = row.client
+    return {
+        "client_id": client.client_id,
+        "state": row.state.word,
+        "state_since": moment(row.state.since),
+        "state_until": moment(row.state.until),
+        "said": row.state.said,
+        "admission": client.state,
+        "origin": client.origin,
+        "created": client.created,
+        "retired": client.retired,
+        "svid_expires": client.svid_expires,
+        "last_contact": row.last,
+        "contact": _contact(row.found),
+        "labels": dict(row.labels),
+        "own_labels": own_labels(client),
+        "approvals": row.waiting,
+        "manifest_version": row.manifest_version,
+    }
+
+
+def _contact(found: ContactState | None) -> ContactEntry | None:
+    if found is None:
+        return None
+    return ContactEntry(state=found.word, since=moment(found.since), until=moment(found.until), why=found.why)
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Return unix seconds as a moment in UTC; None for those beyond the calendar."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError):
+        return None

@@ -8,6 +8,7 @@ import msgspec
 
 from edgewright.protocol.consent import Kind, Reason, Verdict
 from edgewright.server.domain.contact import Contact, Why
+from edgewright.server.domain.device_state import Word
 from edgewright.server.domain.truth import Truth
 
 Scalar = str | int | float | bool
@@ -253,41 +254,95 @@ class SuggestedPolicyEntry(Shown, frozen=True, kw_only=True):
     by: str
 
 
-class DeviceEntry(Shown, frozen=True, kw_only=True):
-    """One client: `accepted` or `retired`; `deployments` counts its deployments by state.
+class RunningEntry(Shown, frozen=True, kw_only=True):
+    """One application on a device: its deployment, and the deployment's word."""
 
-    `contact` is null for a retired one.
+    deployment: str
+    application: str
+    version: str
+    state: Truth
+
+
+class DeviceSummary(Shown, frozen=True, kw_only=True):
+    """What is known of every client, in lists and alone.
+
+    `state` is one word for the device. While it is about silence (`silent`, `planned-silence`, `expected`),
+    `said` is what the device amounted to when it was last heard of; it is null for one that never was.
+    `state_since` and `state_until` go with the word. `admission` is `accepted` or `retired`; `contact` is
+    null for a retired one. `labels` are those it reports, and over them those given here (`own_labels`).
+    `approvals` is how many changes wait for somebody on site.
     """
 
     client_id: str
-    state: str
+    state: Word
+    state_since: datetime | None
+    state_until: datetime | None
+    said: Word | None
+    admission: str
     origin: str
     created: datetime
     retired: datetime | None
     svid_expires: datetime | None
     last_contact: datetime | None
     contact: ContactEntry | None
+    labels: dict[str, str]
+    own_labels: dict[str, str]
+    approvals: int
     manifest_version: int
+
+
+class DeviceEntry(DeviceSummary, frozen=True, kw_only=True):
+    """One client in a list; `deployments` counts its deployments by state."""
+
     device_ids: list[str]
     deployments: dict[str, int]
+    running: list[RunningEntry]
 
 
-class DeviceDetail(Shown, frozen=True, kw_only=True):
+class DeviceDetail(DeviceSummary, frozen=True, kw_only=True):
     """One client with all that is known of it; `site` is null for one that reports nothing of its site."""
 
-    client_id: str
-    state: str
-    origin: str
-    created: datetime
-    retired: datetime | None
-    svid_expires: datetime | None
-    last_contact: datetime | None
-    contact: ContactEntry | None
-    manifest_version: int
     devices: list[CapabilityEntry]
     deployments: list[DeploymentEntry]
     suggested_policy: SuggestedPolicyEntry | None
     site: SiteEntry | None
+
+
+class FleetCounts(Shown, frozen=True, kw_only=True):
+    """How many devices there are and how they are, by the words of their entries.
+
+    `applications` count devices by application and version. `expiring` are accepted devices whose
+    certificate ends within 30 days, or has ended.
+    """
+
+    total: int
+    states: dict[str, int]
+    said: dict[str, int]
+    contacts: dict[str, int]
+    applications: dict[str, dict[str, int]]
+    approvals: int
+    expiring: int
+
+
+class ChangedDevice(Given, frozen=True, kw_only=True):
+    """Labels to give a device; null takes one away, labels not named stay."""
+
+    labels: dict[str, str | None]
+
+
+class ChangedLabels(Given, frozen=True, kw_only=True):
+    """The same for many devices: those in `devices` by client id, or all that `selector` selects."""
+
+    labels: dict[str, str | None]
+    devices: list[str] | None = None
+    selector: str | None = None
+
+
+class LabelsChanged(Shown, frozen=True, kw_only=True):
+    """How many devices were meant, and how many of them have other labels now."""
+
+    devices: int
+    changed: int
 
 
 class PackageEntry(Shown, frozen=True, kw_only=True):

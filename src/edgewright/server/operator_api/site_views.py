@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from edgewright.protocol.consent import Kind, Reason
-from edgewright.protocol.site import ApprovalReport, HoldReport, SiteReport
-from edgewright.protocol.status import DeploymentStatus, State
-from edgewright.server.fleet.sites import holds_of
+from edgewright.protocol.site import ApprovalReport, SiteReport
+from edgewright.server.fleet.truths import Hold, hold_of
 from edgewright.server.operator_api.documents import (
     ApprovalEntry,
     HoldEntry,
@@ -15,31 +13,11 @@ from edgewright.server.operator_api.documents import (
     SuggestedPolicyEntry,
 )
 from edgewright.server.store.database import EVERYBODY
-from edgewright.server.store.deployments import DeploymentRecord, StatusRecord
-from edgewright.server.store.sites import SiteAction, SiteRecord, SiteSummary
+from edgewright.server.store.sites import SiteAction, SiteRecord
 from edgewright.server.store.suggestions import Suggestion
 
-_CODES = {reason.code: reason for reason in Reason}
 
-
-def hold_on(
-    record: DeploymentRecord, status: StatusRecord | None, site: SiteSummary | None
-) -> HoldEntry | None:
-    """Return what holds back what is wanted of a deployment now, if anything does.
-
-    The site's report says most. The deployment's own status says the same in its error code, and may be
-    here first. Neither counts when it is about another revision than the one that is wanted.
-    """
-    for hold in holds_of(site):
-        is_this = hold.deployment_id.lower() == record.id and (hold.kind is Kind.REMOVE) == bool(
-            record.deleted
-        )
-        if is_this and (record.deleted or hold.digest == record.digest):
-            return show_hold(hold)
-    return None if record.deleted else _hold_by_status(record, status)
-
-
-def show_hold(hold: HoldReport) -> HoldEntry:
+def show_hold(hold: Hold) -> HoldEntry:
     """Show one hold."""
     return HoldEntry(
         deployment_id=hold.deployment_id,
@@ -69,7 +47,7 @@ def show_site(record: SiteRecord, actions: Sequence[SiteAction]) -> SiteEntry:
         paused=None
         if paused is None
         else PauseEntry(by=paused.by, reason=paused.reason, since=paused.since, until=paused.until),
-        holds=[show_hold(hold) for hold in report.holds],
+        holds=[show_hold(hold_of(hold)) for hold in report.holds],
         approvals=[_show_approval(approval) for approval in report.approvals],
         audit=show_actions(actions),
     )
@@ -93,26 +71,6 @@ def show_suggestion(suggestion: Suggestion) -> SuggestedPolicyEntry:
         tag=suggestion.tag,
         suggested=suggestion.created,
         by=suggestion.actor,
-    )
-
-
-def _hold_by_status(record: DeploymentRecord, status: StatusRecord | None) -> HoldEntry | None:
-    if status is None or status.state != State.PENDING or status.adopted_version < record.changed_version:
-        return None
-    document = DeploymentStatus.parse(status.body, source="status")
-    error = document.status.error
-    if error is None or error.code not in _CODES:
-        return None
-    return HoldEntry(
-        deployment_id=record.id,
-        name=record.name,
-        kind=Kind.UPDATE if record.changed > record.created else Kind.INSTALL,
-        digest=record.digest,
-        reason=_CODES[error.code],
-        message=error.message,
-        since=None,
-        until=None,
-        approval=None,
     )
 
 

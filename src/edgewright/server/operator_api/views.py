@@ -7,22 +7,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol import yaml
 from edgewright.protocol.deployment import ApplicationDeployment
-from edgewright.protocol.status import DeploymentStatus, State, StatusError
-from edgewright.server.domain.truth import Truth, truth
+from edgewright.protocol.status import DeploymentStatus, StatusError
+from edgewright.server.domain.truth import Truth
 from edgewright.server.fleet.deploying import load_choice
+from edgewright.server.fleet.sites import holds_of
+from edgewright.server.fleet.truths import hold_on, truth_of
 from edgewright.server.operator_api.documents import (
     ComponentEntry,
     DeploymentEntry,
     Desired,
     DesiredComponent,
     ErrorEntry,
-    HoldEntry,
     PackageDetail,
     PackageEntry,
     ParameterValue,
     StatusEntry,
 )
-from edgewright.server.operator_api.site_views import hold_on
+from edgewright.server.operator_api.site_views import show_hold
 from edgewright.server.store import deployments, sites
 from edgewright.server.store.deployments import DeploymentRecord, StatusRecord
 from edgewright.server.store.packages import PackageRecord
@@ -50,7 +51,8 @@ async def deployment_entries(
     among = None if len(records) > _EACH else [record.id for record in records]
     statuses = await deployments.last_statuses(connection, among)
     documents = await deployments.current_documents(connection, among)
-    reported = await sites.summaries(connection)
+    owners = None if among is None else sorted({record.client_id for record in records})
+    reported = await sites.of_clients(connection, owners)
     return [
         show_deployment(
             record, documents.get(record.id), statuses.get(record.id), reported.get(record.client_id)
@@ -66,7 +68,7 @@ def show_deployment(
     site: SiteSummary | None,
 ) -> DeploymentEntry:
     """Show one deployment: its record, its present document, its last report and its site's, if any."""
-    hold = hold_on(record, status, site)
+    hold = hold_on(record, status, holds_of(site))
     state = truth_of(record, status, hold)
     return DeploymentEntry(
         id=record.id,
@@ -85,7 +87,7 @@ def show_deployment(
         deleted=record.deleted,
         desired=None if document is None or record.deleted else _show_desired(document),
         current=None if status is None else show_status(status),
-        hold=hold if state in {Truth.WAITING_FOR_APPROVAL, Truth.HELD} else None,
+        hold=show_hold(hold) if hold and state in {Truth.WAITING_FOR_APPROVAL, Truth.HELD} else None,
     )
 
 
@@ -97,7 +99,7 @@ async def truths(connection: AsyncConnection, records: Sequence[DeploymentRecord
         record.id: truth_of(
             record,
             statuses.get(record.id),
-            hold_on(record, statuses.get(record.id), reported.get(record.client_id)),
+            hold_on(record, statuses.get(record.id), holds_of(reported.get(record.client_id))),
         )
         for record in records
     }
@@ -112,13 +114,6 @@ def wish_in(record: DeploymentRecord) -> dict[str, Any]:
         "digest": record.digest,
         "deleted": record.deleted,
     }
-
-
-def truth_of(record: DeploymentRecord, status: StatusRecord | None, hold: HoldEntry | None) -> Truth:
-    """Return how it stands with a deployment (spec: ST-25)."""
-    reported = None if status is None else (State(status.state), status.adopted_version)
-    held = None if hold is None else hold.reason
-    return truth(record.changed_version, reported, is_deleted=record.deleted is not None, held=held)
 
 
 def show_status(status: StatusRecord) -> StatusEntry:

@@ -1,6 +1,6 @@
 """Clients: who is accepted, who was, and when each was last heard of (spec: ID-20)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.store.database import touch
-from edgewright.server.store.rows import all_of, one_of
+from edgewright.server.store.rows import all_of, among, one_of
 from edgewright.server.store.tables import clients
 
 
@@ -90,6 +90,17 @@ async def retire(connection: AsyncConnection, client_id: str, *, now: datetime) 
         .where(clients.c.client_id == client_id)
         .values(state=ClientState.RETIRED, retired=now)
     )
+
+
+async def set_labels(connection: AsyncConnection, client_id: str, labels: str) -> None:
+    """Replace the labels that operators gave a client, as JSON."""
+    await connection.execute(clients.update().where(clients.c.client_id == client_id).values(labels=labels))
+
+
+async def of_ids(connection: AsyncConnection, client_ids: Sequence[str] | None) -> list[Client]:
+    """Return the clients of these ids, or all (None)."""
+    query = select(clients)
+    return await all_of(connection, Client, among(query, clients.c.client_id, client_ids))
 
 
 async def save_contacts(connection: AsyncConnection, contacts: Mapping[str, datetime]) -> None:

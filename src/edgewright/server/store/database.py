@@ -72,8 +72,12 @@ class Database:
                 for watcher in self._watchers:
                     watcher(touched)
             if topics:
-                for listener in self._listeners:
-                    listener(topics)
+                self.tell(topics)
+
+    def tell(self, topics: Collection[str]) -> None:
+        """Have every listener called with `topics`, also where no transaction changed anything."""
+        for listener in self._listeners:
+            listener(topics)
 
 
 def touch(connection: AsyncConnection, client_id: str) -> None:
@@ -86,7 +90,8 @@ def announce(connection: AsyncConnection, *topics: str) -> None:
     """Note that this transaction changes what people see of these topics.
 
     A topic is a kind of thing, or one of them: `devices`, `device:<client id>`, `deployments`, `packages`,
-    `assignments`, `assignment:<name>`, `rollouts`, `rollout:<id>`, `enrollments`, `audit`, `accounts`.
+    `assignments`, `assignment:<name>`, `rollouts`, `rollout:<id>`, `enrollments`, `audit`, `accounts`,
+    `policies`. `contact:<client id>` and `contacts` are told without a transaction (`overview.news`).
     """
     noted: set[str] = connection.info[_TOPICS]
     noted.update(topics)

@@ -1,6 +1,6 @@
 """Deployments and the reports about them. Deleted ones stay: their devices still report the removal."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, or_, sel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.status import State
-from edgewright.server.store.rows import all_of, one_of
+from edgewright.server.store.rows import all_of, among, one_of
 from edgewright.server.store.tables import deployments, documents, statuses
 
 
@@ -90,6 +90,12 @@ async def count(connection: AsyncConnection, wanted: Filter) -> int:
     """Return how many deployments `wanted` lets through."""
     query = select(func.count()).select_from(deployments).where(_condition(wanted))
     return int(await connection.scalar(query) or 0)
+
+
+async def of_clients(connection: AsyncConnection, client_ids: Sequence[str] | None) -> list[DeploymentRecord]:
+    """Return the deployments of these clients, or of all (None), by creation, deleted ones as well."""
+    query = select(deployments).order_by(deployments.c.position)
+    return await all_of(connection, DeploymentRecord, among(query, deployments.c.client_id, client_ids))
 
 
 async def using_package(connection: AsyncConnection, application_id: str, version: str) -> list[str]:
@@ -189,6 +195,18 @@ async def last_statuses(
     newest = select(func.max(statuses.c.id)).group_by(statuses.c.deployment_id)
     if among is not None:
         newest = newest.where(statuses.c.deployment_id.in_(among))
+    found = await all_of(connection, StatusRecord, select(statuses).where(statuses.c.id.in_(newest)))
+    return {status.deployment_id: status for status in found}
+
+
+async def last_statuses_of_clients(
+    connection: AsyncConnection, client_ids: Sequence[str] | None
+) -> dict[str, StatusRecord]:
+    """Return the newest report of every deployment of these clients, or of all (None), by its id."""
+    newest = select(func.max(statuses.c.id)).group_by(statuses.c.deployment_id)
+    if client_ids is not None:
+        theirs = select(deployments.c.id).where(deployments.c.client_id.in_(client_ids))
+        newest = newest.where(statuses.c.deployment_id.in_(theirs))
     found = await all_of(connection, StatusRecord, select(statuses).where(statuses.c.id.in_(newest)))
     return {status.deployment_id: status for status in found}
 

@@ -2,6 +2,7 @@
 API-7).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.store.clients import ClientState
 from edgewright.server.store.database import EVERYBODY, touch
-from edgewright.server.store.rows import all_of, one_of
+from edgewright.server.store.rows import all_of, among, one_of
 from edgewright.server.store.tables import bundles, clients, deployments, documents, manifests, suggestions
 
 
@@ -67,9 +68,10 @@ async def version(connection: AsyncConnection, client_id: str) -> int:
     return 0 if found is None else int(found)
 
 
-async def versions(connection: AsyncConnection) -> dict[str, int]:
-    """Return the version of every client's manifest, by client id."""
-    rows = await connection.execute(select(manifests.c.client_id, manifests.c.version))
+async def versions(connection: AsyncConnection, client_ids: Sequence[str] | None = None) -> dict[str, int]:
+    """Return the version of every client's manifest, or of those of these clients, by client id."""
+    query = select(manifests.c.client_id, manifests.c.version)
+    rows = await connection.execute(among(query, manifests.c.client_id, client_ids))
     return {row.client_id: row.version for row in rows}
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from edgewright.server.store.rows import all_of
+from edgewright.server.store.rows import all_of, among
 from edgewright.server.store.tables import devices
 
 
@@ -27,6 +27,12 @@ async def every(connection: AsyncConnection) -> list[Device]:
     return await all_of(
         connection, Device, select(devices).order_by(devices.c.client_id, devices.c.device_id)
     )
+
+
+async def of_clients(connection: AsyncConnection, client_ids: Sequence[str] | None) -> list[Device]:
+    """Return all records of these clients, or of all (None), by client and device id."""
+    query = select(devices).order_by(devices.c.client_id, devices.c.device_id)
+    return await all_of(connection, Device, among(query, devices.c.client_id, client_ids))
 
 
 async def of_client(connection: AsyncConnection, client_id: str) -> list[Device]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable
+from sqlalchemy import ColumnElement, Executable, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Record = TypeVar("Record")
@@ -19,3 +19,8 @@ async def one_of(connection: AsyncConnection, record: type[Record], query: Execu
     """Return the first row of `query` as a `record`, None if there is none."""
     row: Any = (await connection.execute(query)).mappings().first()
     return None if row is None else record(**row)
+
+
+def among(query: Select[Any], column: ColumnElement[Any], values: Sequence[str] | None) -> Select[Any]:
+    """Return `query` for those rows whose `column` is one of `values`, for all if that is None."""
+    return query if values is None else query.where(column.in_(values))

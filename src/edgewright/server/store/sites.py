@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.site import AuditReport
-from edgewright.server.store.rows import all_of, one_of
+from edgewright.server.store.rows import all_of, among, one_of
 from edgewright.server.store.tables import site_audit, sites
 
 
@@ -55,6 +55,13 @@ async def summaries(connection: AsyncConnection, client_id: str | None = None) -
     if client_id is not None:
         query = query.where(sites.c.client_id == client_id)
     return {found.client_id: found for found in await all_of(connection, SiteSummary, query)}
+
+
+async def of_clients(connection: AsyncConnection, client_ids: Sequence[str] | None) -> dict[str, SiteSummary]:
+    """Return the same of these clients, or of all (None)."""
+    query = select(sites.c.client_id, sites.c.policy, sites.c.is_clock_trusted, sites.c.holds)
+    found = await all_of(connection, SiteSummary, among(query, sites.c.client_id, client_ids))
+    return {one.client_id: one for one in found}
 
 
 async def put(
