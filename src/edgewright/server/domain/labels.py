@@ -5,7 +5,7 @@ labels are those it reports, and over them those that operators gave it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -79,6 +79,27 @@ def check_labels(labels: Mapping[str, str], *, field: str = "labels") -> dict[st
     if faults:
         raise InvalidError("the labels cannot be used", *faults)
     return dict(labels)
+
+
+def labels_of(
+    reported: Iterable[tuple[str, Mapping[str, object]]], given: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the labels by which a client is selected: those its devices report, and over them those given.
+
+    `reported` are (device id, labels). Of a gateway's children, which carry its id before their own, none
+    count. Numbers and booleans count as their text; arrays cannot be selected by.
+    """
+    labels: dict[str, str] = {}
+    for device_id, values in sorted(reported, key=lambda one: one[0]):
+        if "/" in device_id:
+            continue
+        for key, value in values.items():
+            match value:
+                case bool():
+                    labels[key] = "true" if value else "false"
+                case str() | int() | float():
+                    labels[key] = str(value)
+    return {**labels, **given}
 
 
 def _parts(text: str) -> Iterator[str]:

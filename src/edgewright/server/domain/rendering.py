@@ -4,6 +4,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from edgewright.protocol import yaml
@@ -94,6 +95,7 @@ def namespace_of(application_id: str) -> str:
     return application_id[:MAX_NAMESPACE].strip("-") or "app"
 
 
+@lru_cache(maxsize=256)
 def _constraints_in(description: bytes, profile_id: str) -> Any:
     plain: Any = yaml.load(description, source="description")
     profiles = (profile for profile in plain["deploymentProfiles"] if profile["id"] == profile_id)

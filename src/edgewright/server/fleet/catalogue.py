@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.domain.packages import Package
 from edgewright.server.errors import ConflictError, NotFoundError
-from edgewright.server.store import audit, deployments, packages
+from edgewright.server.store import assignments, audit, deployments, packages
 from edgewright.server.store.packages import PackageRecord
 
 
@@ -59,13 +59,16 @@ async def package_called(connection: AsyncConnection, application_id: str, versi
 async def remove_package(
     connection: AsyncConnection, application_id: str, version: str, *, actor: str, now: datetime
 ) -> None:
-    """Forget a package; raises `ConflictError` while a deployment wants it."""
+    """Forget a package; raises `ConflictError` while a deployment or an assignment wants it."""
     await package_called(connection, application_id, version)
     users = await deployments.using_package(connection, application_id, version)
     if users:
         raise ConflictError(
             f"{application_id} {version} is wanted by {len(users)} deployments, the first is {users[0]}"
         )
+    wanting = await assignments.using_package(connection, application_id, version)
+    if wanting:
+        raise ConflictError(f"{application_id} {version} is wanted by the assignment '{wanting[0]}'")
     await packages.remove(connection, application_id, version)
     await audit.note(
         connection, now=now, actor=actor, action="remove package", subject=f"{application_id} {version}"

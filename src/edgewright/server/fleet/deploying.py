@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.capabilities import DeviceCapabilities
 from edgewright.protocol.deployment import ApplicationDeployment
-from edgewright.protocol.description import ApplicationDescription
+from edgewright.protocol.description import ApplicationDescription, DescriptionProfile
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.values import Value
 from edgewright.server.domain.parameters import changed_choice, effective_values
@@ -22,8 +23,9 @@ from edgewright.server.domain.rendering import (
 )
 from edgewright.server.errors import ConflictError, Fault, InvalidError, NotFoundError
 from edgewright.server.fleet.publishing import next_version, publish
-from edgewright.server.store import audit, clients, deployments, desired, devices, packages
-from edgewright.server.store.deployments import DeploymentRecord
+from edgewright.server.store import assignments, audit, clients, deployments, desired, devices, packages
+from edgewright.server.store.database import announce
+from edgewright.server.store.deployments import DeploymentRecord, DeploymentRevision
 from edgewright.server.store.packages import PackageRecord
 
 Values = Mapping[str, Value]
@@ -47,7 +49,26 @@ class Change:
     """What the operator asks to change; a parameter that is None goes back to the default."""
 
     version: str | None = None
+    profile: str | None = None
     parameters: Mapping[str, Value | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a deployment consists of, decided and checked: a profile of a package, and the chosen values."""
+
+    package: PackageRecord
+    profile: DescriptionProfile
+    choice: Values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Who changes a deployment, when and why; it goes into its revisions and into the audit."""
+
+    actor: str
+    now: datetime
+    reason: str = ""
 
 
 async def create(
@@ -55,73 +76,166 @@ async def create(
 ) -> DeploymentRecord:
     """Deploy an application on a device; raises `InvalidError` or `ConflictError` (spec: AD-1)."""
     await _check_client(connection, wish.client_id)
-    package = await _package(connection, wish.application, wish.version)
+    package = await package_of(connection, wish.application, wish.version)
     name = default_name(wish.application, deployment_id) if wish.name is None else check_name(wish.name)
     await _check_name_is_free(connection, wish.client_id, name)
     known = await capabilities_of(connection, wish.client_id)
     device_id = choose_device(known, wish.device_id)
-    description = ApplicationDescription.parse(package.description, source=wish.application)
-    profile = choose_profile(description, candidates(known, device_id), wish.profile)
-    record = DeploymentRecord(
-        id=deployment_id,
+    profile = choose_profile(description_of(package), candidates(known, device_id), wish.profile)
+    return await put_new(
+        connection,
+        Content(package=package, profile=profile, choice=wish.parameters),
+        Note(actor=actor, now=now),
+        deployment_id=deployment_id,
         client_id=wish.client_id,
         device_id=device_id,
-        application_id=wish.application,
-        version=wish.version,
-        profile_id=profile.id,
         name=name,
-        parameters=_render_choice(wish.parameters),
-        digest="",
-        changed_version=await next_version(connection, wish.client_id),
-        position=await deployments.next_position(connection),
-        created=now,
-        changed=now,
-        deleted=None,
     )
-    document = _document(record, description, package, wish.parameters)
-    record = replace(record, digest=digest_of(document))
-    await deployments.add(connection, record)
-    await desired.put_document(connection, record.id, record.digest, document, now=now)
-    await publish(connection, record.client_id, record.changed_version, now=now)
-    await _note(connection, "create deployment", record, actor=actor, now=now)
-    return record
 
 
 async def change(
-    connection: AsyncConnection, deployment_id: str, wish: Change, *, actor: str, now: datetime
+    connection: AsyncConnection,
+    deployment_id: str,
+    wish: Change,
+    *,
+    actor: str,
+    now: datetime,
+    reason: str = "",
 ) -> DeploymentRecord:
     """Give a deployment another version or other parameters; the id stays, the digest changes (spec: DS-9).
 
-    What comes out the same as before is no change and makes no new manifest.
+    What comes out the same as before is no change and makes no new manifest. Raises `ConflictError` for
+    one that is deleted or belongs to an assignment.
     """
     old = await deployment_called(connection, deployment_id)
     if old.deleted is not None:
-        raise ConflictError(f"deployment {old.id} was deleted")
+        raise ConflictError(f"deployment {old.id} was deleted; deploy {old.application_id} anew")
+    await _check_is_single(connection, old)
+    content = await _changed(connection, old, wish)
+    return await put_changed(connection, old, content, Note(actor=actor, now=now, reason=reason))
+
+
+async def revert(
+    connection: AsyncConnection, deployment_id: str, number: int, *, actor: str, now: datetime
+) -> DeploymentRecord:
+    """Give a deployment what it was in an earlier revision, as a new revision (spec: DS-7).
+
+    Raises `NotFoundError` for a revision that never was and for one that said to remove it, and the errors
+    of `change`: an immutable value stays, and the package has to be there still.
+    """
+    old = await deployment_called(connection, deployment_id)
+    known: dict[int, DeploymentRevision] = {
+        one.number: one for one in await deployments.revisions(connection, old.id) if one.digest
+    }
+    if number not in known:
+        numbers = ", ".join(map(str, sorted(known)))
+        raise NotFoundError(f"deployment {old.id} has no revision {number}; it can go back to {numbers}")
+    then = known[number]
+    present, past = load_choice(old.parameters), load_choice(then.parameters)
+    parameters: dict[str, Value | None] = {**dict.fromkeys(present), **past}
+    wish = Change(version=then.version, profile=then.profile_id, parameters=parameters)
+    reason = f"back to revision {number}"
+    return await change(connection, deployment_id, wish, actor=actor, now=now, reason=reason)
+
+
+async def delete(
+    connection: AsyncConnection, deployment_id: str, *, actor: str, now: datetime
+) -> DeploymentRecord:
+    """Take a deployment out of its device's manifest; the record stays to take the reports of its removal.
+
+    Raises `ConflictError` for one that belongs to an assignment, which would bring it back.
+    """
+    old = await deployment_called(connection, deployment_id)
+    if old.deleted is not None:
+        return old
+    await _check_is_single(connection, old)
+    return await put_deleted(connection, old, Note(actor=actor, now=now))
+
+
+async def put_new(
+    connection: AsyncConnection,
+    content: Content,
+    note: Note,
+    *,
+    deployment_id: str,
+    client_id: str,
+    device_id: str,
+    name: str,
+    assignment_id: int | None = None,
+) -> DeploymentRecord:
+    """Serve a new deployment; raises `InvalidError` for values that are not as the application wants them."""
+    record = DeploymentRecord(
+        id=deployment_id,
+        client_id=client_id,
+        device_id=device_id,
+        application_id=content.package.application_id,
+        version=content.package.version,
+        profile_id=content.profile.id,
+        name=name,
+        parameters=render_choice(content.choice),
+        digest="",
+        changed_version=await next_version(connection, client_id),
+        position=await deployments.next_position(connection),
+        created=note.now,
+        changed=note.now,
+        deleted=None,
+        assignment_id=assignment_id,
+    )
+    document = _document(record, content)
+    record = replace(record, digest=digest_of(document))
+    await deployments.add(connection, record)
+    await desired.put_document(connection, record.id, record.digest, document, now=note.now)
+    await publish(connection, record.client_id, record.changed_version, now=note.now)
+    await _note(connection, "create deployment", record, note)
+    return record
+
+
+async def put_changed(
+    connection: AsyncConnection, old: DeploymentRecord, content: Content, note: Note
+) -> DeploymentRecord:
+    """Serve a deployment with other content; the same content is no change, the same document no manifest."""
     present = await deployments.current_document(connection, old)
     assert present is not None  # noqa: S101 - documents of living deployments are never cleared away
-    record, document = await _changed(connection, old, present, wish)
+    record = replace(
+        old,
+        version=content.package.version,
+        profile_id=content.profile.id,
+        parameters=render_choice(content.choice),
+    )
+    document = _document(record, content)
     if record == old and document == present:
         return old
-    record = replace(record, changed=now)
+    record = replace(record, changed=note.now)
     if document == present:
         await deployments.save(connection, record)
     else:
         version = await next_version(connection, record.client_id)
         record = replace(record, digest=digest_of(document), changed_version=version)
         await deployments.save(connection, record)
-        await desired.put_document(connection, record.id, record.digest, document, now=now)
-        await publish(connection, record.client_id, version, now=now)
-    await _note(connection, "change deployment", record, actor=actor, now=now, before=old.digest)
+        await desired.put_document(connection, record.id, record.digest, document, now=note.now)
+        await publish(connection, record.client_id, version, now=note.now)
+    await _note(connection, "change deployment", record, note, before=old)
     return record
 
 
-async def _changed(
-    connection: AsyncConnection, old: DeploymentRecord, present: bytes, wish: Change
-) -> tuple[DeploymentRecord, bytes]:
-    """Return what `old`, whose document is `present`, becomes by `wish`, and its document then."""
+async def put_deleted(connection: AsyncConnection, old: DeploymentRecord, note: Note) -> DeploymentRecord:
+    """Serve a deployment no more."""
+    version = await next_version(connection, old.client_id)
+    record = replace(old, deleted=note.now, changed=note.now, changed_version=version)
+    await deployments.save(connection, record)
+    await desired.supersede_documents(connection, record.id, now=note.now)
+    await publish(connection, record.client_id, version, now=note.now)
+    await _note(connection, "delete deployment", record, note)
+    return record
+
+
+async def _changed(connection: AsyncConnection, old: DeploymentRecord, wish: Change) -> Content:
+    """Return what `old` becomes by `wish`."""
     version = wish.version or old.version
-    package = await _package(connection, old.application_id, version)
-    description = ApplicationDescription.parse(package.description, source=old.application_id)
+    package = await package_of(connection, old.application_id, version)
+    description = description_of(package)
+    present = await deployments.current_document(connection, old)
+    assert present is not None  # noqa: S101 - documents of living deployments are never cleared away
     installed = ApplicationDeployment.parse(present, source="deployment").spec.parameters
     choice = changed_choice(
         description,
@@ -129,27 +243,13 @@ async def _changed(
         wish.parameters,
         {name: parameter.value for name, parameter in installed.items()},
     )
-    profile_id = old.profile_id
-    if version != old.version:
-        profile_id = await _profile_of(connection, old, description)
-    record = replace(old, version=version, profile_id=profile_id, parameters=_render_choice(choice))
-    return record, _document(record, description, package, choice)
-
-
-async def delete(
-    connection: AsyncConnection, deployment_id: str, *, actor: str, now: datetime
-) -> DeploymentRecord:
-    """Take a deployment out of its device's manifest; the record stays to take the reports of its removal."""
-    old = await deployment_called(connection, deployment_id)
-    if old.deleted is not None:
-        return old
-    version = await next_version(connection, old.client_id)
-    record = replace(old, deleted=now, changed=now, changed_version=version)
-    await deployments.save(connection, record)
-    await desired.supersede_documents(connection, record.id, now=now)
-    await publish(connection, record.client_id, version, now=now)
-    await _note(connection, "delete deployment", record, actor=actor, now=now)
-    return record
+    profile_id = wish.profile or old.profile_id
+    profile = description.profile(profile_id)
+    if profile is None or version != old.version or profile_id != old.profile_id:
+        known = candidates(await capabilities_of(connection, old.client_id), old.device_id)
+        wanted = profile_id if profile is not None or wish.profile else None
+        profile = choose_profile(description, known, wanted)
+    return Content(package=package, profile=profile, choice=choice)
 
 
 async def deployment_called(connection: AsyncConnection, deployment_id: str) -> DeploymentRecord:
@@ -174,33 +274,48 @@ async def capabilities_of(connection: AsyncConnection, client_id: str) -> dict[s
     }
 
 
-def _render_choice(choice: Values) -> str:
+def render_choice(choice: Values) -> str:
+    """Return the operator's choice as it is kept."""
     return json.dumps(dict(choice), sort_keys=True)
 
 
-def _document(
-    record: DeploymentRecord, description: ApplicationDescription, package: PackageRecord, choice: Values
-) -> bytes:
-    profile = description.profile(record.profile_id)
-    assert profile is not None  # noqa: S101 - chosen from this very description
+def description_of(package: PackageRecord) -> ApplicationDescription:
+    """Return what a package's author says of it."""
+    return _description(package.application_id, package.description)
+
+
+@lru_cache(maxsize=256)
+def _description(application_id: str, text: bytes) -> ApplicationDescription:
+    return ApplicationDescription.parse(text, source=application_id)
+
+
+def _document(record: DeploymentRecord, content: Content) -> bytes:
+    description = description_of(content.package)
     deployment = render_deployment(
         description,
-        profile,
-        effective_values(description, profile, choice),
+        content.profile,
+        effective_values(description, content.profile, content.choice),
         deployment_id=record.id,
         device_id=record.device_id,
         name=record.name,
     )
-    return render_document(deployment, profile.id, package.description)
+    return render_document(deployment, content.profile.id, content.package.description)
 
 
-async def _profile_of(
-    connection: AsyncConnection, old: DeploymentRecord, description: ApplicationDescription
-) -> str:
-    """Return the profile for another version: the same one if it still exists, else one that fits."""
-    known = candidates(await capabilities_of(connection, old.client_id), old.device_id)
-    wanted = old.profile_id if description.profile(old.profile_id) else None
-    return choose_profile(description, known, wanted).id
+async def _check_is_single(connection: AsyncConnection, record: DeploymentRecord) -> None:
+    """Raise `ConflictError` for a deployment that an assignment would put right again."""
+    if record.assignment_id is None:
+        return
+    assignment = await assignments.get(connection, record.assignment_id)
+    assert assignment is not None  # noqa: S101 - assignments are marked, never deleted
+    if assignment.deleted is not None:
+        raise ConflictError(
+            f"deployment {record.id} is being removed with its assignment '{assignment.name}'"
+        )
+    raise ConflictError(
+        f"deployment {record.id} belongs to the assignment '{assignment.name}': change it there, with values"
+        f" of its own under devices.{record.client_id}, or take the device out of its target"
+    )
 
 
 async def _check_client(connection: AsyncConnection, client_id: str) -> None:
@@ -212,7 +327,8 @@ async def _check_client(connection: AsyncConnection, client_id: str) -> None:
         raise ConflictError(f"device '{client_id}' is retired")
 
 
-async def _package(connection: AsyncConnection, application_id: str, version: str) -> PackageRecord:
+async def package_of(connection: AsyncConnection, application_id: str, version: str) -> PackageRecord:
+    """Return a package to deploy; raises `InvalidError` naming the versions there are."""
     package = await packages.get(connection, application_id, version)
     if package is not None:
         return package
@@ -229,24 +345,26 @@ async def _package(connection: AsyncConnection, application_id: str, version: st
 
 
 async def _check_name_is_free(connection: AsyncConnection, client_id: str, name: str) -> None:
-    for other in await deployments.every(connection, client_id=client_id):
-        if other.deleted is None and other.name == name:
-            raise ConflictError(f"device '{client_id}' has a deployment called '{name}' already: {other.id}")
+    taken = await deployments.names_on(connection, client_id)
+    if name in taken:
+        raise ConflictError(f"device '{client_id}' has a deployment called '{name}' already: {taken[name]}")
 
 
 async def _note(
     connection: AsyncConnection,
     action: str,
     record: DeploymentRecord,
+    note: Note,
     *,
-    actor: str,
-    now: datetime,
-    before: str | None = None,
+    before: DeploymentRecord | None = None,
 ) -> None:
+    """Write down what became of a deployment, and tell who watches."""
+    announce(connection, "deployments", f"device:{record.client_id}")
+    revision = await deployments.add_revision(connection, record, actor=note.actor, reason=note.reason)
     await audit.note(
         connection,
-        now=now,
-        actor=actor,
+        now=note.now,
+        actor=note.actor,
         action=action,
         subject=record.id,
         client=record.client_id,
@@ -254,5 +372,7 @@ async def _note(
         version=record.version,
         manifest_version=record.changed_version,
         digest=record.digest,
-        before=before,
+        before=None if before is None else before.digest,
+        revision=revision,
+        reason=note.reason,
     )

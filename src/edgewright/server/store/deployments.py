@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.status import State
 from edgewright.server.store.rows import all_of, among, one_of
-from edgewright.server.store.tables import deployments, documents, statuses
+from edgewright.server.store.tables import deployment_revisions, deployments, documents, statuses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,22 @@ class DeploymentRecord:
     changed: datetime
     deleted: datetime | None
     assignment_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRevision:
+    """What a deployment was from `created` on; `digest` is empty for the one that removed it."""
+
+    deployment_id: str
+    number: int
+    version: str
+    profile_id: str
+    parameters: str
+    digest: str
+    changed_version: int
+    created: datetime
+    actor: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +112,60 @@ async def of_clients(connection: AsyncConnection, client_ids: Sequence[str] | No
     """Return the deployments of these clients, or of all (None), by creation, deleted ones as well."""
     query = select(deployments).order_by(deployments.c.position)
     return await all_of(connection, DeploymentRecord, among(query, deployments.c.client_id, client_ids))
+
+
+async def of_assignment(
+    connection: AsyncConnection, assignment_id: int, *, client_id: str | None = None
+) -> list[DeploymentRecord]:
+    """Return the deployments of an assignment that are wanted now, of one client if told."""
+    query = select(deployments).where(
+        deployments.c.assignment_id == assignment_id, deployments.c.deleted.is_(None)
+    )
+    if client_id is not None:
+        query = query.where(deployments.c.client_id == client_id)
+    return await all_of(connection, DeploymentRecord, query.order_by(deployments.c.position))
+
+
+async def names_on(connection: AsyncConnection, client_id: str) -> dict[str, str]:
+    """Return the names of the deployments wanted on a client, each with its id."""
+    query = select(deployments.c.name, deployments.c.id).where(
+        deployments.c.client_id == client_id, deployments.c.deleted.is_(None)
+    )
+    return {row.name: row.id for row in await connection.execute(query)}
+
+
+async def add_revision(
+    connection: AsyncConnection, deployment: DeploymentRecord, *, actor: str, reason: str
+) -> int:
+    """Keep what a deployment is now as its next revision; return the revision's number."""
+    of_deployment = deployment_revisions.c.deployment_id == deployment.id
+    highest = await connection.scalar(select(func.max(deployment_revisions.c.number)).where(of_deployment))
+    number = int(highest or 0) + 1
+    await connection.execute(
+        deployment_revisions.insert().values(
+            deployment_id=deployment.id,
+            number=number,
+            version=deployment.version,
+            profile_id=deployment.profile_id,
+            parameters=deployment.parameters,
+            digest="" if deployment.deleted else deployment.digest,
+            changed_version=deployment.changed_version,
+            created=deployment.changed,
+            actor=actor,
+            reason=reason,
+        )
+    )
+    return number
+
+
+async def revisions(connection: AsyncConnection, deployment_id: str) -> list[DeploymentRevision]:
+    """Return all revisions of a deployment, the newest first."""
+    query = (
+        select(deployment_revisions)
+        .where(deployment_revisions.c.deployment_id == deployment_id)
+        .order_by(deployment_revisions.c.number.desc())
+    )
+    return await all_of(connection, DeploymentRevision, query)
 
 
 async def using_package(connection: AsyncConnection, application_id: str, version: str) -> list[str]:

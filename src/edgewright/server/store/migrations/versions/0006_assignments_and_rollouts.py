@@ -113,3 +113,9 @@ def upgrade() -> None:
             op.f("fk_deployments_assignment_id"), "assignments", ["assignment_id"], ["id"]
         )
         table.create_index("ix_deployments_assignment_id", ["assignment_id"])
+    # What every deployment is now is the first of its revisions that is known.
+    op.execute(
+        "INSERT INTO deployment_revisions"
+        " SELECT id, 1, version, profile_id, parameters, CASE WHEN deleted IS NULL THEN digest ELSE '' END,"
+        " changed_version, changed, 'server', 'before revisions were kept' FROM deployments"
+    )
