@@ -12,6 +12,7 @@ from edgewright.server.domain.assignments import (
     OriginKind,
     choose,
     layers,
+    matching_groups,
     parse_spec,
     render_spec,
     selects,
@@ -119,7 +120,8 @@ def test_single_devices_outrank_groups_and_later_groups_outrank_earlier_ones() -
             devices={"edge": {"a": "edge"}, "other": {"b": "other"}},
         )
     )
-    chosen = choose(layers(parsed, "edge", {"site": "berlin", "line": "1"}))
+    groups = matching_groups(parsed, {"site": "berlin", "line": "1"})
+    chosen = choose(layers(parsed, "edge", groups))
     assert {name: (one.value, one.origin.kind, one.origin.path) for name, one in chosen.items()} == {
         "a": ("edge", OriginKind.DEVICE, "devices.edge"),
         "b": ("berlin", OriginKind.GROUP, "groups[0].parameters"),

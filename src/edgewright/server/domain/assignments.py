@@ -196,15 +196,17 @@ def selects(target: Target, client_id: str, labels: Mapping[str, str]) -> bool:
             return selector.matches(labels)
 
 
-def layers(spec: AssignmentSpec, client_id: str, labels: Mapping[str, str]) -> Iterator[tuple[Origin, Layer]]:
-    """Yield the layers that concern a device, the lowest first."""
+def matching_groups(spec: AssignmentSpec, labels: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the indices of the groups that a device with these labels is in, in their order."""
+    return tuple(index for index, group in enumerate(spec.groups) if group.selector.matches(labels))
+
+
+def layers(spec: AssignmentSpec, client_id: str, groups: tuple[int, ...]) -> Iterator[tuple[Origin, Layer]]:
+    """Yield the layers that concern a device, which is in these groups, the lowest first."""
     yield ALL, spec.parameters
-    for index, group in enumerate(spec.groups):
-        if group.selector.matches(labels):
-            yield (
-                Origin(OriginKind.GROUP, f"groups[{index}].parameters", group.selector.text),
-                (group.parameters),
-            )
+    for index in groups:
+        group = spec.groups[index]
+        yield Origin(OriginKind.GROUP, f"groups[{index}].parameters", group.selector.text), group.parameters
     if (own := spec.devices.get(client_id)) is not None:
         yield Origin(OriginKind.DEVICE, f"devices.{client_id}", client_id), own
 

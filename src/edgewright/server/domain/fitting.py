@@ -21,6 +21,7 @@ from edgewright.server.domain.assignments import (
     all_layers,
     choose,
     layers,
+    matching_groups,
     selects,
 )
 from edgewright.server.domain.parameters import changed_choice, effective_values
@@ -78,12 +79,16 @@ class Fitter:
     description: ApplicationDescription
     spec: AssignmentSpec
     _selected: frozenset[str] | None = field(init=False)
+    _keys: tuple[str, ...] = field(init=False)
+    _groups: dict[tuple[str | None, ...], tuple[int, ...]] = field(init=False, default_factory=dict)
     _known: dict[object, Fit | Misfit] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make a set of what may be a long list."""
+        """Make a set of what may be a long list, and note which labels matter to the groups."""
         target = self.spec.target
         self._selected = frozenset(target.client_ids) if isinstance(target, Devices) else None
+        requirements = (one for group in self.spec.groups for one in group.selector.requirements)
+        self._keys = tuple(sorted({one.key for one in requirements}))
 
     def selects(self, client_id: str, labels: Mapping[str, str]) -> bool:
         """Whether the assignment is meant for this device."""
@@ -97,19 +102,25 @@ class Fitter:
         if isinstance(place, Misfit):
             return place
         device_id, profile = place
-        chain = list(layers(self.spec, machine.client_id, machine.labels))
+        groups = self._groups_of(machine.labels)
         kept = self._kept(installed)
-        key = (
-            profile.id,
-            tuple(origin for origin, _ in chain),
-            tuple(sorted((name, repr(value)) for name, value in kept.items())),
-        )
+        own = machine.client_id if machine.client_id in self.spec.devices else None
+        key = (profile.id, groups, own, tuple((name, repr(value)) for name, value in kept.items()))
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self._values(profile, choose(iter(chain)), kept)
+            chosen = choose(layers(self.spec, machine.client_id, groups))
+            found = self._known[key] = self._values(profile, chosen, kept)
         if isinstance(found, Misfit):
             return found
         return Fit(device_id=device_id, profile_id=profile.id, choice=found.choice, values=found.values)
+
+    def _groups_of(self, labels: Mapping[str, str]) -> tuple[int, ...]:
+        """Return the groups of a device; what they look at is the same for many."""
+        key = tuple(labels.get(name) for name in self._keys)
+        found = self._groups.get(key)
+        if found is None:
+            found = self._groups[key] = matching_groups(self.spec, labels)
+        return found
 
     def _place(
         self, machine: Machine, installed: Installed | None

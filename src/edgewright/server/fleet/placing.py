@@ -47,8 +47,10 @@ from edgewright.server.store.tables import clients, devices
 
 # What is decided about more devices than this is decided in a thread, beside what others wait for.
 SMALL: Final = 200
-# A database takes only so many values in one list.
+# A database takes only so many values in one list, and who reads more rows at once lets others wait.
 _FEW: Final = 500
+_AT_ONCE: Final = 1_000
+_KNOWN_REPORTS: Final = 20_000
 _MOST_FAULTS: Final = 50
 
 
@@ -135,7 +137,7 @@ class _Scene:
     def labels(self, client_id: str, given: str) -> dict[str, str]:
         """Return the labels of a client, of which `given` are the operators', as JSON."""
         reported = (
-            (device_id, json.loads(document).get("labels") or {})
+            (device_id, _capabilities(device_id, document).labels)
             for device_id, document in self.documents.get(client_id, ())
         )
         return labels_of(reported, json.loads(given))
@@ -318,6 +320,12 @@ def _fitter(application_id: str, description: bytes, spec: str) -> Fitter:
     return Fitter(ApplicationDescription.parse(description, source=application_id), spec_of(spec))
 
 
+@lru_cache(maxsize=_KNOWN_REPORTS)
+def _capabilities(device_id: str, document: bytes) -> DeviceCapabilities:
+    """Return what a device reported; people who look again and again look at the same reports."""
+    return DeviceCapabilities.parse(document, source=device_id)
+
+
 def _plan(package: PackageRecord | None, planned: tuple[Planned, ...]) -> Plan:
     counts = dict.fromkeys(Action, 0)
     for one in planned:
@@ -348,10 +356,7 @@ def _planned(scene: _Scene, fitter: Fitter) -> Iterator[Planned]:
             client_id=client_id,
             is_accepted=is_accepted,
             labels=labels,
-            devices={
-                device_id: DeviceCapabilities.parse(document, source=device_id)
-                for device_id, document in documents
-            },
+            devices={device_id: _capabilities(device_id, document) for device_id, document in documents},
         )
         found = fitter.judge(machine, before)
         if isinstance(found, Misfit):
@@ -429,14 +434,21 @@ async def _rows(
     ids: Collection[str] | None,
 ) -> list[Any]:
     """Return the rows of all clients, or of these, by client id."""
-    query = select(*columns).order_by(key)
-    if ids is None:
-        return list((await connection.execute(query)).all())
     rows: list[Any] = []
-    remaining = iter(sorted(ids))
-    while some := list(islice(remaining, _FEW)):
-        rows += (await connection.execute(query.where(key.in_(some)))).all()
-    return rows
+    if ids is not None:
+        remaining = iter(sorted(ids))
+        while some := list(islice(remaining, _FEW)):
+            rows += (await connection.execute(select(*columns).where(key.in_(some)).order_by(key))).all()
+        return rows
+    last = ""
+    while True:
+        page = select(key).where(key > last).distinct().order_by(key).limit(_AT_ONCE)
+        until = (await connection.scalars(page)).all()
+        if not until:
+            return rows
+        query = select(*columns).where(key > last, key <= until[-1]).order_by(key)
+        rows += (await connection.execute(query)).all()
+        last = until[-1]
 
 
 async def _unknown(connection: AsyncConnection, names: Collection[str]) -> list[str]:
