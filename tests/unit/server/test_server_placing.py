@@ -375,8 +375,11 @@ def test_wanted_says_for_every_selected_device_how_or_why_not(path: Path) -> Non
 
 def test_the_audit_says_what_an_assignment_was_and_became(path: Path) -> None:
     run(path, put(), put(parameters={"interval": 5}), delete)
-    found = rows(path, "SELECT action, details FROM audit WHERE subject = 'shop' ORDER BY id")
-    assert [action for action, _ in found] == ["create assignment", "change assignment", "delete assignment"]
-    changed = json.loads(found[1][1])
-    assert changed["before"] == {"version": "1.0.0", "target": {"all": True}}
-    assert changed["after"] == {**changed["before"], "parameters": {"interval": 5}}
+    found = rows(path, "SELECT action, before, after FROM audit WHERE subject = 'shop' ORDER BY id")
+    first = {"version": "1.0.0", "target": {"all": True}}
+    second = {**first, "parameters": {"interval": 5}}
+    assert [(action, before and json.loads(before), after and json.loads(after)) for action, before, after in found] == [
+        ("create assignment", None, first),
+        ("change assignment", first, second),
+        ("delete assignment", second, None),
+    ]

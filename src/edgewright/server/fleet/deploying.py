@@ -225,7 +225,7 @@ async def put_deleted(connection: AsyncConnection, old: DeploymentRecord, note: 
     await deployments.save(connection, record)
     await desired.supersede_documents(connection, record.id, now=note.now)
     await publish(connection, record.client_id, version, now=note.now)
-    await _note(connection, "delete deployment", record, note)
+    await _note(connection, "delete deployment", record, note, before=old)
     return record
 
 
@@ -372,7 +372,18 @@ async def _note(
         version=record.version,
         manifest_version=record.changed_version,
         digest=record.digest,
-        before=None if before is None else before.digest,
+        before=None if before is None else _content_of(before),
+        after=None if record.deleted else _content_of(record),
         revision=revision,
         reason=note.reason,
     )
+
+
+def _content_of(record: DeploymentRecord) -> dict[str, object]:
+    """Return what people compare: version, profile, chosen values, and the digest of the document."""
+    return {
+        "version": record.version,
+        "profile": record.profile_id,
+        "parameters": json.loads(record.parameters),
+        "digest": record.digest,
+    }
