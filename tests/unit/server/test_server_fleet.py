@@ -113,7 +113,7 @@ def test_the_audit_says_who_changed_what_to_which_version(path: Path) -> None:
         ("operator bo", "change deployment", 3),
         ("operator cy", "delete deployment", 4),
     ]
-    assert json.loads(found[1][3]) == json.loads(found[0][2])["digest"]
+    assert json.loads(found[1][3])["digest"] == json.loads(found[0][2])["digest"]
 
 
 def test_what_is_refused_leaves_nothing(path: Path) -> None:

@@ -378,8 +378,12 @@ def test_the_audit_says_what_an_assignment_was_and_became(path: Path) -> None:
     found = rows(path, "SELECT action, before, after FROM audit WHERE subject = 'shop' ORDER BY id")
     first = {"version": "1.0.0", "target": {"all": True}}
     second = {**first, "parameters": {"interval": 5}}
-    assert [(action, before and json.loads(before), after and json.loads(after)) for action, before, after in found] == [
+    assert [(action, *map(_loaded, said)) for action, *said in found] == [
         ("create assignment", None, first),
         ("change assignment", first, second),
         ("delete assignment", second, None),
     ]
+
+
+def _loaded(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
