@@ -95,11 +95,12 @@ def _show(args: argparse.Namespace) -> int:
     if args.output != "table":
         print_value(answer, args.output)
         return 0
-    _print_device(read(answer, DeviceDetailView), datetime.now(UTC))
+    print_device(read(answer, DeviceDetailView), datetime.now(UTC))
     return 0
 
 
-def _print_device(device: DeviceDetailView, now: datetime) -> None:
+def print_device(device: DeviceDetailView, now: datetime) -> None:
+    """Print all that is known of a device."""
     from edgewright.cli.deployment_tables import COLUMNS, deployment_rows
     from edgewright.cli.device_site import print_site
 

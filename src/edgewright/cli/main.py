@@ -18,11 +18,19 @@ COMMANDS = {
     "server": ("edgewright.cli.server", "the fleet manager: set it up, run it"),
     "agent": ("edgewright.cli.agent", "the agent on a device: enroll it, run it, ask it"),
     "login": ("edgewright.cli.login", "say which fleet manager the commands below talk to"),
+    "get": ("edgewright.cli.get", "list devices, packages, deployments and more"),
+    "describe": ("edgewright.cli.describe", "tell all that is known of one of them"),
+    "apply": ("edgewright.cli.apply", "have what files say: apply -f fleet.yaml"),
+    "diff": ("edgewright.cli.diff", "show what apply would change"),
+    "edit": ("edgewright.cli.edit", "change one of them in an editor"),
+    "delete": ("edgewright.cli.delete", "take things away"),
+    "watch": ("edgewright.cli.watch", "follow things until they have settled"),
     "enrollment": ("edgewright.cli.enrollment", "invite a device: a token that works once"),
     "device": ("edgewright.cli.device", "devices: list, show, accept, retire"),
     "component": ("edgewright.cli.component", "Compose components: check a folder, publish it"),
     "package": ("edgewright.cli.package", "application packages: check, publish, import, list"),
     "deployment": ("edgewright.cli.deployment", "what runs where: create, change, delete, watch"),
+    "completion": ("edgewright.cli.completion", "complete commands and names in your shell"),
     "version": ("edgewright.cli.version", "the version of this program and of the specification"),
 }
 
@@ -64,6 +72,8 @@ def run(words: list[str]) -> int:
     if name in {"-V", "--version"}:
         print(f"edgewright {__version__}")
         return 0
+    if name == "__complete":
+        return _complete(rest[1:] if rest[:1] == ["--"] else rest)
     if name not in COMMANDS:
         raise _unknown(name)
     from edgewright.cli.arguments import Parser
@@ -73,6 +83,15 @@ def run(words: list[str]) -> int:
     module.configure(parser)
     code: int = module.run(parser.parse_args(rest))
     return code
+
+
+def _complete(words: list[str]) -> int:
+    """Print what the last of `words` could become, for the shell (see `completing`)."""
+    from edgewright.cli.completing import complete
+
+    for candidate, told in complete(words, COMMANDS):
+        print(f"{candidate}\t{told}" if told else candidate)
+    return 0
 
 
 def introduction() -> str:

@@ -13,6 +13,7 @@ from edgewright.cli.errors import RefusedError, UsageError
 from edgewright.net.http import Client, Response
 
 PREFIX = "/operator/v1"
+_JSON = "application/json"
 
 
 class Operator:
@@ -30,34 +31,63 @@ class Operator:
         """Return what the API answers to a GET of `path`."""
         return self._call("GET", path)
 
+    def get_tagged(self, path: str) -> tuple[object, str | None]:
+        """Return what the API answers to a GET of `path`, and its entity tag as it is sent back."""
+        response = self._send("GET", path)
+        return json.loads(response.body), response.headers.get("etag")
+
     def post(self, path: str, value: object) -> object:
         """Return the answer to a POST of `value` as JSON."""
-        return self._call("POST", path, json.dumps(value).encode(), "application/json")
+        return self._call("POST", path, json.dumps(value).encode(), _JSON)
 
-    def put(self, path: str, value: object) -> object:
-        """Return the answer to a PUT of `value` as JSON."""
-        return self._call("PUT", path, json.dumps(value).encode(), "application/json")
+    def put(self, path: str, value: object, *, seen: str | None = None) -> object:
+        """Return the answer to a PUT of `value` as JSON; refused if it is not as `seen` any more (a tag)."""
+        return self._call("PUT", path, json.dumps(value).encode(), _JSON, seen)
+
+    def patch(self, path: str, value: object, *, seen: str | None = None) -> object:
+        """Return the answer to a PATCH of `value` as JSON."""
+        return self._call("PATCH", path, json.dumps(value).encode(), _JSON, seen)
 
     def upload(self, path: str, archive: bytes) -> object:
         """Return the answer to a POST of the gzip tar `archive`."""
         return self._call("POST", path, archive, "application/gzip")
 
-    def put_file(self, path: str, content: bytes, media_type: str) -> object:
+    def put_file(self, path: str, content: bytes, media_type: str, *, seen: str | None = None) -> object:
         """Return the answer to a PUT of a file's bytes."""
-        return self._call("PUT", path, content, media_type)
+        return self._call("PUT", path, content, media_type, seen)
 
     def delete(self, path: str) -> object:
         """Return the answer to a DELETE of `path`, None when it has no content."""
         return self._call("DELETE", path)
 
-    def _call(self, method: str, path: str, body: bytes | None = None, media_type: str = "") -> object:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        media_type: str = "",
+        seen: str | None = None,
+    ) -> object:
+        response = self._send(method, path, body, media_type, seen)
+        return json.loads(response.body) if response.body else None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        media_type: str = "",
+        seen: str | None = None,
+    ) -> Response:
         headers = [self._authorization, ("Accept", "application/json")]
         if body is not None:
             headers.append(("Content-Type", media_type))
+        if seen is not None:
+            headers.append(("If-Match", seen))
         response = self._client.request(method, PREFIX + path, headers=headers, body=body)
         if response.status >= 400:
             raise refused(response, self.url)
-        return json.loads(response.body) if response.body else None
+        return response
 
 
 class _Fault(msgspec.Struct):

@@ -41,24 +41,41 @@ def load(data: bytes, *, source: str, limit: int = DEFAULT_LIMIT) -> Any:
 
     `limit` is in bytes. Raises MalformedDocumentError naming `source` and the line.
     """
+    builder = _Builder(source)
+    for event in _events(data, source=source, limit=limit):
+        builder.take(event)
+    if not builder.documents:
+        raise MalformedDocumentError("empty, expected one YAML document", source=source)
+    return builder.value
+
+
+def load_all(data: bytes, *, source: str, limit: int = DEFAULT_LIMIT) -> list[tuple[int, Any]]:
+    """Return all documents in `data`, each with the line it begins at (from 1); as `load` does otherwise."""
+    found: list[tuple[int, _Builder]] = []
+    for event in _events(data, source=source, limit=limit):
+        if isinstance(event, yaml.DocumentStartEvent):
+            line = event.end_mark.line + 1 if event.end_mark else 1
+            found.append((line, _Builder(source)))
+        if found:
+            found[-1][1].take(event)
+    return [(line, builder.value) for line, builder in found]
+
+
+def _events(data: bytes, *, source: str, limit: int) -> Iterator[Any]:
+    """Yield what the parser finds; its errors become ours."""
     if len(data) > limit:
         raise MalformedDocumentError(f"larger than {limit} bytes", source=source)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MalformedDocumentError(f"not UTF-8 at byte {error.start}", source=source) from None
-    builder = _Builder(source)
     try:
-        for event in yaml.parse(text, Loader=_Parser):
-            builder.take(event)
+        yield from yaml.parse(text, Loader=_Parser)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise MalformedDocumentError(f"{line}{error.problem or error.context}", source=source) from error
     except yaml.reader.ReaderError as error:
         raise MalformedDocumentError(f"character {error.position}: {error.reason}", source=source) from error
-    if not builder.documents:
-        raise MalformedDocumentError("empty, expected one YAML document", source=source)
-    return builder.value
 
 
 def line_of(data: bytes, path: str) -> int | None:

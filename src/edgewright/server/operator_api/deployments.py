@@ -70,7 +70,7 @@ async def list_deployments(
     return Page(items=entries, next=records.next, total=records.total)
 
 
-@post("/deployments", status_code=201, summary="Deploy an application", body=NewDeployment)
+@post("/deployments", status_code=201, summary="Deploy an application", body=NewDeployment, dry_run=True)
 async def create_deployment(request: ServerRequest) -> DeploymentEntry:
     """Deploy one version of an application on one device."""
     context = context_of(request)
@@ -103,7 +103,7 @@ async def show_deployment(request: ServerRequest, deployment_id: str) -> Respons
         return tagged(request, await deployment_entry(connection, record), of=wish_in(record))
 
 
-@put("/deployments/{deployment_id:str}", summary="Change a deployment", body=ChangedDeployment)
+@put("/deployments/{deployment_id:str}", summary="Change a deployment", body=ChangedDeployment, dry_run=True)
 async def change_deployment(request: ServerRequest, deployment_id: str) -> Response[DeploymentEntry]:
     """Give a deployment another version of its application or other parameters; its id stays."""
     context = context_of(request)
@@ -117,7 +117,7 @@ async def change_deployment(request: ServerRequest, deployment_id: str) -> Respo
         return tagged(request, await deployment_entry(connection, record), of=wish_in(record))
 
 
-@delete("/deployments/{deployment_id:str}", status_code=200, summary="Delete a deployment")
+@delete("/deployments/{deployment_id:str}", status_code=200, summary="Delete a deployment", dry_run=True)
 async def delete_deployment(request: ServerRequest, deployment_id: str) -> DeploymentEntry:
     """Have a deployment removed from its device; it is shown until the device has said that it is gone."""
     context = context_of(request)

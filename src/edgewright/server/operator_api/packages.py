@@ -59,7 +59,7 @@ async def show_package(request: ServerRequest, application_id: str, version: str
         return tagged(request, await _detail(connection, record), of=record.digest)
 
 
-@post("/packages", status_code=200, summary="Upload a package", body=GZIP, creates=True)
+@post("/packages", status_code=200, summary="Upload a package", body=GZIP, creates=True, dry_run=True)
 async def upload_package(request: ServerRequest) -> Response[PackageDetail]:
     """Take the gzip tar of a package folder: `201`, or `200` if the very same one is here already."""
     body = await read_body(request, limit=MAX_PACKAGE_BYTES)
@@ -73,6 +73,7 @@ async def upload_package(request: ServerRequest) -> Response[PackageDetail]:
     summary="Import a package from a registry",
     body=PackageImport,
     creates=True,
+    dry_run=True,
 )
 async def import_from_registry(request: ServerRequest) -> Response[PackageDetail]:
     """Fetch a package from an OCI registry: `201`, or `200` if the very same one is here already."""
@@ -87,7 +88,9 @@ async def import_from_registry(request: ServerRequest) -> Response[PackageDetail
     return await _add(request, package, source=str(reference))
 
 
-@delete("/packages/{application_id:str}/{version:str}", status_code=204, summary="Remove a package")
+@delete(
+    "/packages/{application_id:str}/{version:str}", status_code=204, summary="Remove a package", dry_run=True
+)
 async def delete_package(request: ServerRequest, application_id: str, version: str) -> None:
     """Forget a package that no deployment wants."""
     context = context_of(request)

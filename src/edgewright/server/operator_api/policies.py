@@ -13,9 +13,22 @@ from edgewright.server.fleet.suggestions import suggest, withdraw
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import SuggestedPolicyEntry
 from edgewright.server.operator_api.etags import expect, tagged
+from edgewright.server.operator_api.paging import DEFAULT_LIMIT, Page, page_of
+from edgewright.server.operator_api.queries import After, Limit
 from edgewright.server.operator_api.site_views import show_suggestion
 from edgewright.server.store import suggestions
 from edgewright.server.store.database import EVERYBODY
+
+
+@get("/policies", summary="List suggested policies")
+async def list_policies(
+    request: ServerRequest, *, limit: Limit = DEFAULT_LIMIT, after: After = None
+) -> Page[SuggestedPolicyEntry]:
+    """Return all suggested policies, the one for all devices first."""
+    async with context_of(request).database.reading() as connection:
+        known = await suggestions.every(connection)
+    page = page_of(known, lambda one: one.client_id, limit=limit, after=after)
+    return Page(items=[show_suggestion(one) for one in page.items], next=page.next, total=page.total)
 
 
 @get("/policy", summary="Show the policy suggested to all devices")
@@ -28,13 +41,20 @@ async def show_policy(request: ServerRequest) -> Response[SuggestedPolicyEntry]:
     return tagged(request, show_suggestion(found))
 
 
-@put("/policy", status_code=200, summary="Suggest a policy to all devices", body=YAML, creates=True)
+@put(
+    "/policy",
+    status_code=200,
+    summary="Suggest a policy to all devices",
+    body=YAML,
+    creates=True,
+    dry_run=True,
+)
 async def suggest_policy(request: ServerRequest) -> Response[SuggestedPolicyEntry]:
     """Suggest the policy.yaml in the body to every device that has no suggestion of its own."""
     return await _suggest(request, None)
 
 
-@delete("/policy", status_code=204, summary="Withdraw the policy suggested to all devices")
+@delete("/policy", status_code=204, summary="Withdraw the policy suggested to all devices", dry_run=True)
 async def withdraw_policy(request: ServerRequest) -> None:
     """Suggest nothing any more to devices that have no suggestion of their own."""
     await _withdraw(request, None)
@@ -57,13 +77,16 @@ async def show_device_policy(request: ServerRequest, client_id: str) -> Response
     summary="Suggest a policy to a device",
     body=YAML,
     creates=True,
+    dry_run=True,
 )
 async def suggest_device_policy(request: ServerRequest, client_id: str) -> Response[SuggestedPolicyEntry]:
     """Suggest the policy.yaml in the body to one device, in place of the one for all."""
     return await _suggest(request, client_id)
 
 
-@delete("/devices/{client_id:str}/policy", status_code=204, summary="Withdraw a device's policy")
+@delete(
+    "/devices/{client_id:str}/policy", status_code=204, summary="Withdraw a device's policy", dry_run=True
+)
 async def withdraw_device_policy(request: ServerRequest, client_id: str) -> None:
     """Withdraw a device's own suggestion; the one for all devices, if there is one, takes its place."""
     await _withdraw(request, client_id)

@@ -1,10 +1,27 @@
-"""Query parameters that many lists share, with what the description of the API says of them."""
+"""Query parameters: those that many lists share, the one that makes a rehearsal, and no others.
 
+A parameter that nobody knows is refused: a filter with a slip of the pen in it would let everything through.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Annotated
 
-from litestar.params import QueryParameter
+from litestar.handlers.base import BaseRouteHandler
+from litestar.params import ParameterKwarg, QueryParameter
 
+from edgewright.protocol.problem import FieldError, ProblemType
+from edgewright.server.context import ServerRequest
 from edgewright.server.operator_api.paging import MAX_LIMIT
+from edgewright.server.problems import ProblemError
+from edgewright.server.store.database import rehearse
+
+# Handlers whose changes can be tried and taken back say so: `dry_run=True` in their decorator.
+DRY_RUN = "dry_run"
+_FLAGS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
+# What the framework hands to handlers besides parameters.
+_NOT_SENT = frozenset({"request", "state", "headers", "query", "cookies", "body", "scope", "data", "return"})
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="how many entries a page has at most")]
 After = Annotated[
@@ -14,3 +31,47 @@ After = Annotated[
 Search = Annotated[
     str | None, QueryParameter(description="only what has this text in it, whatever the case of its letters")
 ]
+
+
+async def check_query(request: ServerRequest) -> None:
+    """Refuse query parameters that the route does not know; begin a rehearsal if one is asked for."""
+    handler: BaseRouteHandler = request.route_handler
+    known = sent_names(handler)
+    wrong = [name for name in request.query_params if name not in known]
+    if wrong:
+        raise _refused(wrong[0], known)
+    asked = request.query_params.get(DRY_RUN)
+    if asked is None:
+        return
+    if asked.lower() not in _FLAGS:
+        raise ProblemError(
+            ProblemType.INVALID_REQUEST,
+            f"{DRY_RUN}: expected true or false",
+            errors=(FieldError(field=DRY_RUN, message="expected true or false"),),
+        )
+    if _FLAGS[asked.lower()]:
+        rehearse()
+
+
+@lru_cache(maxsize=1024)
+def sent_names(handler: BaseRouteHandler) -> frozenset[str]:
+    """Return the names of the query parameters that a handler takes."""
+    found = set()
+    for name, field in handler.parsed_fn_signature.parameters.items():
+        about = field.kwarg_definition
+        if name not in _NOT_SENT:
+            found.add((about.name if isinstance(about, ParameterKwarg) else None) or name)
+    if handler.opt.get(DRY_RUN):
+        found.add(DRY_RUN)
+    return frozenset(found)
+
+
+def _refused(name: str, known: frozenset[str]) -> ProblemError:
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(sorted(known)) or 'none'}"
+    message = f"there is no such parameter; {hint}"
+    return ProblemError(
+        ProblemType.INVALID_REQUEST,
+        f"{name}: {message}",
+        errors=(FieldError(field=name, message=message),),
+    )

@@ -3,6 +3,7 @@
 from litestar import Router
 
 from edgewright.server.operator_api import deployments, devices, enrollments, packages, policies
+from edgewright.server.operator_api.queries import check_query
 
 PREFIX = "/operator/v1"
 
@@ -22,6 +23,7 @@ def operator_router() -> Router:
             devices.accept_device,
             devices.retire_device,
             devices.list_site_actions,
+            policies.list_policies,
             policies.show_policy,
             policies.suggest_policy,
             policies.withdraw_policy,
@@ -42,4 +44,5 @@ def operator_router() -> Router:
         ],
         security=[{"token": []}],
         tags=["operator"],
+        before_request=check_query,
     )

@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,9 @@ QUEUE_SECONDS = 60
 EVERYBODY = "*"
 _TOUCHED = "edgewright.touched"
 _TOPICS = "edgewright.topics"
+
+# Whether this task only tries what it does (see `rehearse`).
+_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
 Touched = Callable[[Collection[str]], None]
 Changed = Callable[[Collection[str]], None]
@@ -60,14 +64,20 @@ class Database:
         """Open a transaction that is committed as a whole, or not at all if the block raises.
 
         There is one at a time: SQLite has one writer, and waiting here is cheaper than waiting there.
+        Nothing is kept, and nobody told, of what is only rehearsed.
         """
         async with self._writing:
-            async with self._engine.execution_options(writes=True).begin() as connection:
-                touched: set[str] = set()
-                topics: set[str] = set()
-                connection.info[_TOUCHED] = touched
-                connection.info[_TOPICS] = topics
-                yield connection
+            touched: set[str] = set()
+            topics: set[str] = set()
+            try:
+                async with self._engine.execution_options(writes=True).begin() as connection:
+                    connection.info[_TOUCHED] = touched
+                    connection.info[_TOPICS] = topics
+                    yield connection
+                    if _rehearsing.get():
+                        raise _RehearsedError
+            except _RehearsedError:
+                return
             if touched:
                 for watcher in self._watchers:
                     watcher(touched)
@@ -78,6 +88,15 @@ class Database:
         """Have every listener called with `topics`, also where no transaction changed anything."""
         for listener in self._listeners:
             listener(topics)
+
+
+class _RehearsedError(Exception):
+    """Rolls a transaction back that was only to be tried."""
+
+
+def rehearse() -> None:
+    """Have everything that the present task writes from now on tried, and then taken back."""
+    _rehearsing.set(True)
 
 
 def touch(connection: AsyncConnection, client_id: str) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.store.database import EVERYBODY, touch
-from edgewright.server.store.rows import one_of
+from edgewright.server.store.rows import all_of, one_of
 from edgewright.server.store.tables import suggestions
 
 
@@ -29,6 +29,13 @@ async def get(connection: AsyncConnection, client_id: str) -> Suggestion | None:
     """Return what is suggested to this client of its own, or to EVERYBODY."""
     query = select(suggestions).where(suggestions.c.client_id == client_id)
     return await one_of(connection, Suggestion, query)
+
+
+async def every(connection: AsyncConnection) -> list[Suggestion]:
+    """Return all suggestions, that to EVERYBODY first, then by client."""
+    is_own = suggestions.c.client_id != EVERYBODY
+    query = select(suggestions).order_by(is_own, suggestions.c.client_id)
+    return await all_of(connection, Suggestion, query)
 
 
 async def for_client(connection: AsyncConnection, client_id: str) -> Suggestion | None:
