@@ -23,6 +23,8 @@ from edgewright.protocol.media_types import OCI_INDEX, OCI_MANIFEST
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_PAGES = 1000
+# Asked for at a time; registries answer with fewer where that is too many for them.
+PAGE_ENTRIES = 100
 MAX_REDIRECTS = 5
 DOWNLOAD_ATTEMPTS = 5
 
@@ -33,6 +35,7 @@ _DOCKER_MANIFESTS = (
 _DOCKER_HUB = "registry-1.docker.io"  # what everybody calls docker.io
 _ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, *_DOCKER_MANIFESTS))
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _CHALLENGE = re.compile(r"(\w+)\s+((?:\w+=(?:\"[^\"]*\"|[^\s,\"]+)(?:\s*,\s*)?)+|$)")
 _CHALLENGE_PARAMETER = re.compile(r"(\w+)=(?:\"([^\"]*)\"|([^\s,\"]+))")
@@ -80,8 +83,10 @@ class RegistryClient:
         self._address = _DOCKER_HUB if host in ("docker.io", "index.docker.io") else host
         self._settings = settings or RegistrySettings()
         self._timeout = timeout
-        self._authorization: str | None = None
-        self._context = None if self._settings.plain_http else registry_context(self._settings.ca)
+        self._authorization = None if self._settings.token is None else f"Bearer {self._settings.token}"
+        self._context = (
+            None if self._settings.plain_http else registry_context(self._settings.ca, self._settings.ca_pem)
+        )
         scheme = "http" if self._settings.plain_http else "https"
         self._client = self._connect(f"{scheme}://{self._address}")
         self._settled = self._settings.plain_http or not is_loopback(self._client.origin.host)
@@ -118,21 +123,51 @@ class RegistryClient:
             )
         return FetchedManifest(data=answer.body, digest=digest, media_type=answer.media_type)
 
+    def manifest_digest(self, repository: str, reference: str) -> str:
+        """Return the digest of what a tag names now, by the smallest answer the registry has for that."""
+        path = f"/v2/{_repository(repository)}/manifests/{_reference(reference)}"
+        scope = f"repository:{repository}:pull"
+        answer = self._request("HEAD", path, [("accept", _ACCEPT)], scope=scope)
+        digest = answer.headers.get("docker-content-digest", "")
+        if answer.status == 200 and _DIGEST.fullmatch(digest):
+            return digest
+        # Some leave the digest out, and some know no HEAD at all.
+        return self.manifest(repository, reference).digest
+
     def tags(self, repository: str) -> list[str]:
-        """List the repository's tags, every page of them."""
-        what = f"tags of {repository}"
-        path: str | None = f"/v2/{_repository(repository)}/tags/list"
-        found: list[str] = []
+        """List the repository's tags, every page of them (spec: REG-7)."""
+        path = f"/v2/{_repository(repository)}/tags/list"
+        return self._paged(path, "tags", f"tags of {repository}")
+
+    def catalog(self) -> list[str]:
+        """List the repositories of a registry that tells; many tell nobody, or administrators alone."""
+        return self._paged("/v2/_catalog", "repositories", "its catalogue", scope="registry:catalog:*")
+
+    def _paged(self, base: str, member: str, what: str, *, scope: str | None = None) -> list[str]:
+        """Return a list that comes in pages, each name once.
+
+        The next page is where the Link header says. Behind a full page without one, the page after its last
+        name is asked for: some registries leave the header out.
+        """
+        path: str | None = f"{base}?n={PAGE_ENTRIES}"
+        found: dict[str, None] = {}
         seen: set[str] = set()
         while path is not None:
             if path in seen or len(seen) == MAX_PAGES:
                 raise RegistryError(f"registry {self.host}: {what}: the list does not end")
             seen.add(path)
-            answer = self._expect(self._request("GET", path), (200,), what)
-            found += self._tags_in(answer, what)
+            answer = self._expect(self._request("GET", path, scope=scope), (200,), what)
+            names = self._names_in(answer, member, what)
+            is_news = not found.keys() >= set(names)
+            found.update(dict.fromkeys(names))
             link = _NEXT_LINK.search(answer.headers.get("link", ""))
-            path = None if link is None else self._own_path(path, link[1], what)
-        return found
+            if link is not None:
+                path = self._own_path(path, link[1], what)
+            elif len(names) >= PAGE_ENTRIES and is_news:
+                path = f"{base}?{urlencode({'n': PAGE_ENTRIES, 'last': names[-1]})}"
+            else:
+                path = None
+        return list(found)
 
     def blob(self, repository: str, digest: str, *, limit: int) -> bytes:
         """Fetch a blob of at most `limit` bytes into memory, checked."""
@@ -380,18 +415,20 @@ class RegistryClient:
         if answer.status == 404:
             raise RegistryNotFoundError(message)
         if answer.status in (401, 403):
-            has = "refused these credentials" if self._settings.username else "wants credentials"
-            raise RegistryRefusedError(f"{message}; it {has} (registries.yaml)")
+            has_some = self._settings.username or self._settings.token
+            has = "refused these credentials" if has_some else "wants credentials"
+            raise RegistryRefusedError(f"{message}; it {has} ({self._settings.where})")
         raise RegistryError(message)
 
-    def _tags_in(self, answer: Response, what: str) -> list[str]:
+    def _names_in(self, answer: Response, member: str, what: str) -> list[str]:
+        message = f"registry {self.host}: {what}: the answer is not a list of {member}"
         try:
-            tags = json.loads(answer.body)["tags"] or []
+            names = json.loads(answer.body)[member] or []
         except (ValueError, KeyError, TypeError) as error:
-            raise RegistryError(f"registry {self.host}: {what}: the answer is not a list of tags") from error
-        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise RegistryError(f"registry {self.host}: {what}: the answer is not a list of tags")
-        return tags
+            raise RegistryError(message) from error
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise RegistryError(message)
+        return names
 
     def _own_path(self, base: str, location: str, what: str) -> str:
         """Return the path of a location the registry gave, which has to be its own."""

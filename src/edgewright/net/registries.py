@@ -20,12 +20,20 @@ _KEYS = {"ca", "username", "password", "password_file", "plain_http"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySettings:
-    """How one registry is reached; `ca` is a file of PEM certificates, `password` never shows in a repr."""
+    """How one registry is reached; neither `password` nor `token` ever shows in a repr.
+
+    `ca` is a file of PEM certificates and `ca_pem` such text, trusted besides the system's. `token` is sent
+    as it is, to the registry alone; `username` and `password` also to the token service it names. `where`
+    tells a person where to change all this.
+    """
 
     ca: str | None = None
+    ca_pem: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
     plain_http: bool = False
+    where: str = "registries.yaml"
 
 
 @dataclass(frozen=True, slots=True)

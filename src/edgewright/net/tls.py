@@ -24,13 +24,13 @@ def server_auth_context(*, cafile: str | None = None, anchors_pem: str | None = 
     return context
 
 
-def registry_context(cafile: str | None = None) -> ssl.SSLContext:
-    """Check a registry by the system's anchors and those of `cafile`; TLS 1.2 too, as many still need it."""
+def registry_context(cafile: str | None = None, anchors_pem: str | None = None) -> ssl.SSLContext:
+    """Check a registry by the system's anchors and those given; TLS 1.2 too, as many still need it."""
     context = _client_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_default_certs()
-    if cafile is not None:
-        _load_anchors(context, cafile, None)
+    if cafile is not None or anchors_pem is not None:
+        _load_anchors(context, cafile, anchors_pem)
     return context
 
 
