@@ -1,21 +1,27 @@
 """Archives from strangers, read into memory and judged before anything is written (spec: CMP-5 to CMP-10).
 
-`read_archive` knows no file system: it returns what may be written, with names, links and modes
-already judged. `pack_directory_entries` writes archives whose bytes depend on nothing but their content.
+`read_archive` and `read_zip` know no file system: they return what may be written, with names, links and
+modes already judged. `pack_directory_entries` writes archives whose bytes depend on nothing but their
+content.
 """
 
 import gzip
 import io
+import stat
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edgewright.protocol.errors import ArchiveError
 
+if TYPE_CHECKING:
+    import zipfile
+
 COMPOSE_FILE: Final = "compose.yaml"
+ZIP_MAGIC: Final = b"PK"
 _MAX_NAME = 1024
 _MAX_HOPS = 40
 
@@ -75,6 +81,28 @@ def read_archive(data: bytes, *, source: str, limits: Limits | None = None) -> A
     return reading.finish()
 
 
+def read_zip(data: bytes, *, source: str, limits: Limits | None = None) -> Archive:
+    """Read a zip as `read_archive` reads a gzip tar; links and encrypted entries are refused."""
+    # For the server alone: a device gets no zip and has no use for these.
+    import lzma  # noqa: PLC0415
+    import zipfile  # noqa: PLC0415
+
+    limits = limits or Limits()
+    reading = _Reading(source)
+    total = 0
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for count, member in enumerate(archive.infolist(), 1):
+                if count > limits.entries:
+                    raise ArchiveError(f"{source}: more than {limits.entries} entries")
+                total += reading.add_zipped(archive, member, limits.total - total)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError) as error:
+        raise ArchiveError(f"{source}: not a readable zip archive: {error}") from None
+    except NotImplementedError as error:
+        raise ArchiveError(f"{source}: packed in a way that is not understood: {error}") from None
+    return reading.finish()
+
+
 def compose_root(archive: Archive, *, source: str = "archive") -> str:
     """Return the name of the only top-level directory, which holds compose.yaml (spec: CMP-5, CMP-6)."""
     top = {path.split("/", 1)[0] for path in (*archive.entries, *archive.directories)}
@@ -125,6 +153,28 @@ class _Reading:
             self._entries[path] = self._file(tar, member)
         else:
             raise self._error(member.name, "is neither file, directory nor link")
+
+    def add_zipped(self, archive: "zipfile.ZipFile", member: "zipfile.ZipInfo", limit: int) -> int:
+        """Add one entry of a zip; return its size, never more than `limit`."""
+        name = member.filename if "/" in member.filename else member.filename.replace("\\", "/")
+        path = self._checked_name(name)
+        mode = member.external_attr >> 16
+        if name.endswith("/"):
+            if path:
+                self._directories.add(path)
+            return 0
+        if not path or path in self._entries:
+            raise self._error(name, "appears twice" if path else "names the archive itself")
+        if member.flag_bits & 1:
+            raise self._error(name, "is encrypted")
+        if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
+            raise self._error(name, "is neither file nor directory")
+        with archive.open(member) as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise ArchiveError(f"{self._source}: unpacks to more than is allowed")
+        self._entries[path] = File(content, _normal_mode(mode))
+        return len(content)
 
     def finish(self) -> Archive:
         for path in self._entries:

@@ -5,7 +5,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgewright.protocol.archive import File, Limits, pack_directory_entries, read_archive
+from edgewright.protocol.archive import (
+    ZIP_MAGIC,
+    File,
+    Limits,
+    pack_directory_entries,
+    read_archive,
+    read_zip,
+)
 from edgewright.protocol.description import ApplicationDescription
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.errors import ArchiveError, DocumentError
@@ -29,12 +36,17 @@ class Package:
 
 
 def read_package(archive: bytes, *, source: str = "package") -> Package:
-    """Read the gzip tar of a package folder, with `margo.yaml` at its root or in its only top directory.
+    """Read the gzip tar or zip of a package folder, `margo.yaml` at its root or in its only top directory.
 
     Raises `ArchiveError` for a hostile or damaged archive, `DocumentError` for a wrong description.
     """
-    entries = read_archive(archive, source=source, limits=LIMITS).entries
-    files = {path: entry.data for path, entry in entries.items() if isinstance(entry, File)}
+    read = read_zip if archive.startswith(ZIP_MAGIC) else read_archive
+    entries = read(archive, source=source, limits=LIMITS).entries
+    files = {
+        path: entry.data
+        for path, entry in entries.items()
+        if isinstance(entry, File) and not _is_debris(path)
+    }
     root = _root_of(files, source)
     inside = {path.removeprefix(root): data for path, data in files.items() if path.startswith(root)}
     return make_package(inside[DESCRIPTION_FILE], inside, source=source)
@@ -60,6 +72,12 @@ def make_package(text: bytes, files: Mapping[str, bytes], *, source: str = "pack
     whole = {DESCRIPTION_FILE: text, **kept}
     digest = digest_of(pack_directory_entries({path: (data, 0o644) for path, data in whole.items()}))
     return Package(description=description, text=text, files=kept, digest=digest)
+
+
+def _is_debris(path: str) -> bool:
+    """Whether a file is what some systems leave in every archive they make, and nobody's content."""
+    steps = path.split("/")
+    return "__MACOSX" in steps or steps[-1] == ".DS_Store" or steps[-1].startswith("._")
 
 
 def _root_of(files: Mapping[str, bytes], source: str) -> str:
