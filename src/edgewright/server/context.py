@@ -13,6 +13,7 @@ from edgewright.protocol.calendar import Interval
 from edgewright.server.domain.throttle import Throttle
 from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
+from edgewright.server.looking import Looks
 from edgewright.server.overview import Overview, Row
 from edgewright.server.passwords import Passwords
 from edgewright.server.settings import ServerSettings
@@ -64,6 +65,7 @@ class ServerContext:
     standings: Standings
     overview: Overview
     holds: Holds
+    looks: Looks
     throttle: Throttle = field(default_factory=Throttle)
     passwords: Passwords = field(default_factory=Passwords)
     clock: Callable[[], datetime] = utc_now

@@ -1,5 +1,6 @@
 """Imports application packages from OCI registries (spec: REG-1 to REG-7). Blocking: run it in a thread."""
 
+import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,40 +22,82 @@ MAX_DESCRIPTION_BYTES = 1 << 20
 MAX_RESOURCE_BYTES = 32 << 20
 
 
-def import_package(reference: OciReference, registries: Path) -> Package:
-    """Fetch a package; only the files its description names are fetched, every one checked by its digest.
+class NoPackageError(DocumentError):
+    """What a registry has there is another kind of artefact, such as an image or a component."""
 
-    Raises `DocumentError` for a package that is not as it should be, and the errors of `net.oci`.
-    """
-    source = str(reference)
+    code = "package.other-artefact"
+
+
+def import_package(reference: OciReference, registries: Path) -> Package:
+    """Fetch a package, reaching its registry as the file `registries` says; see `fetch_package`."""
     settings = load_registries(str(registries)).settings(reference.host)
     with RegistryClient(reference.host, settings) as registry:
-        manifest = parse_manifest(
-            registry.manifest(reference.repository, reference.target).data, source=source
-        )
-        if manifest.artifact_type != APP_ARTIFACT:
-            message = f"expected {APP_ARTIFACT}, found {manifest.artifact_type or 'none'}"
-            raise DocumentError(message, source=source, path="$.artifactType")
-        layer = manifest.only_layer(APP_DESCRIPTION_LAYER, source=source)
-        text = registry.blob(reference.repository, layer.digest, limit=MAX_DESCRIPTION_BYTES)
-        description = ApplicationDescription.parse(text, source=f"{source}: {DESCRIPTION_FILE}")
-        _check_tag(reference, description)
-        files = {
-            path: registry.blob(reference.repository, blob.digest, limit=MAX_RESOURCE_BYTES)
-            for path, blob in _resources(manifest, description.resources)
-        }
+        return fetch_package(registry, reference)
+
+
+def fetch_package(registry: RegistryClient, reference: OciReference) -> Package:
+    """Fetch a package; only the files its description names are fetched, every one checked by its digest.
+
+    Raises `NoPackageError` for another artefact, `DocumentError` for a package that is not as it should be,
+    and the errors of `net.oci`.
+    """
+    source = str(reference)
+    manifest = _manifest(registry, reference, source)
+    layer = manifest.only_layer(APP_DESCRIPTION_LAYER, source=source)
+    text = registry.blob(reference.repository, layer.digest, limit=MAX_DESCRIPTION_BYTES)
+    description = ApplicationDescription.parse(text, source=f"{source}: {DESCRIPTION_FILE}")
+    _check_tag(reference, description)
+    files = {
+        path: registry.blob(reference.repository, blob.digest, limit=MAX_RESOURCE_BYTES)
+        for path, blob in _resources(manifest, description.resources)
+    }
     return make_package(text, files, source=source)
+
+
+def _manifest(registry: RegistryClient, reference: OciReference, source: str) -> ImageManifest:
+    fetched = registry.manifest(reference.repository, reference.target)
+    try:
+        manifest = parse_manifest(fetched.data, source=source)
+    except DocumentError as error:
+        if _is_index(fetched.data):
+            message = f"expected {APP_ARTIFACT}, found an image index"
+            raise NoPackageError(message, source=source, path="$.mediaType") from error
+        raise
+    if manifest.artifact_type != APP_ARTIFACT:
+        message = f"expected {APP_ARTIFACT}, found {manifest.artifact_type or 'none'}"
+        raise NoPackageError(message, source=source, path="$.artifactType")
+    return manifest
+
+
+def _is_index(data: bytes) -> bool:
+    """Whether a manifest lists others, as images for several architectures do."""
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and isinstance(content.get("manifests"), list)
+
+
+class OtherVersionError(DocumentError):
+    """A tag that is not the version inside (spec: REG-6, OP-28); `version` is."""
+
+    code = "package.other-version"
+
+    def __init__(self, tag: str, version: str, *, source: str) -> None:
+        super().__init__(
+            f"the package's version is {version}, its tag has to be the same",
+            source=source,
+            path="$.metadata.version",
+        )
+        self.tag = tag
+        self.version = version
 
 
 def _check_tag(reference: OciReference, description: ApplicationDescription) -> None:
     """Refuse a tag that is not the version inside (spec: REG-6, OP-28)."""
     version = description.metadata.version
     if reference.tag is not None and reference.tag != version:
-        raise DocumentError(
-            f"the package's version is {version}, its tag has to be the same",
-            source=str(reference),
-            path="$.metadata.version",
-        )
+        raise OtherVersionError(reference.tag, version, source=str(reference))
 
 
 def _resources(manifest: ImageManifest, named: Mapping[str, str]) -> Iterator[tuple[str, Descriptor]]:

@@ -24,11 +24,13 @@ import uvloop
 
 from edgewright.server import tls
 from edgewright.server.app import device_app, web_app
-from edgewright.server.context import ServerContext
+from edgewright.server.context import ServerContext, utc_now
+from edgewright.server.credentials import CredentialFiles
 from edgewright.server.errors import SetupError
 from edgewright.server.first import ensure_administrator, invitation
 from edgewright.server.holds import Holds, default_most
 from edgewright.server.identity.files import Identity, load_identity, renew
+from edgewright.server.looking import Looks
 from edgewright.server.machine import allow_many_files, memory_bytes
 from edgewright.server.overview import Overview
 from edgewright.server.settings import (
@@ -98,6 +100,7 @@ async def _serve(
             standings=Standings(database),
             overview=Overview(database),
             holds=Holds(database, most=most_held),
+            looks=Looks(database, directory.registries, CredentialFiles(directory.sources), utc_now),
         )
         await context.begin()
         await context.standings.load()
@@ -109,6 +112,7 @@ async def _serve(
         _stop_on_signals(device, web)
         async with (
             _upkeep(context, settings, contexts),
+            context.looks.running(),
             AsyncExitStack() as announced,
             asyncio.TaskGroup() as serving,
         ):

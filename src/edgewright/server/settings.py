@@ -6,6 +6,7 @@ A data directory belongs to one server and holds all of it:
     edgewright.db     everything the server knows (SQLite)
     identity/         keys and certificates, readable by the server's user alone
     registries.yaml   optional: how to reach OCI registries
+    sources/          credentials of package sources, readable by the server's user alone
     operator.json     how the operator's command line reaches this server; a secret
     run.json          while the server runs: its process id and its addresses
 """
@@ -88,6 +89,10 @@ class DataDirectory:
     @property
     def registries(self) -> Path:
         return self.root / "registries.yaml"
+
+    @property
+    def sources(self) -> Path:
+        return self.root / "sources"
 
     @property
     def operator(self) -> Path:

@@ -39,6 +39,7 @@ def context(database: Any) -> ServerContext:
         standings=nothing,
         overview=nothing,
         holds=nothing,
+        looks=nothing,
         clock=lambda: NOW,
         saved=NOW,
     )

@@ -1,13 +1,48 @@
-"""The catalogue: adding and removing application packages."""
+"""The catalogue: adding and removing application packages, and who uses which."""
 
+from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.protocol.description import ApplicationDescription
 from edgewright.server.domain.packages import Package
+from edgewright.server.domain.sources import Standing
 from edgewright.server.errors import ConflictError, NotFoundError
-from edgewright.server.store import assignments, audit, deployments, packages
+from edgewright.server.store import audit, packages, sources, usage
+from edgewright.server.store.database import announce
 from edgewright.server.store.packages import PackageRecord
+
+# Descriptions that were read once; a catalogue is shown far more often than it changes.
+_KEEP_READ = 1_000
+_read: OrderedDict[str, ApplicationDescription] = OrderedDict()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """Who uses an application or one version of it: deployments by id and client, assignments by name."""
+
+    deployments: tuple[tuple[str, str], ...]
+    assignments: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.deployments) + len(self.assignments)
+
+
+def description_of(record: PackageRecord) -> ApplicationDescription:
+    """Return the description of a package in the catalogue, read once for every content."""
+    found = _read.get(record.digest)
+    if found is None:
+        source = f"{record.application_id} {record.version}"
+        found = _read[record.digest] = ApplicationDescription.parse(record.description, source=source)
+        while len(_read) > _KEEP_READ:
+            _read.popitem(last=False)
+    else:
+        _read.move_to_end(record.digest)
+    return found
 
 
 async def add_package(
@@ -45,6 +80,7 @@ async def add_package(
         digest=record.digest,
         source=source,
     )
+    announce(connection, "packages")
     return record, True
 
 
@@ -56,20 +92,54 @@ async def package_called(connection: AsyncConnection, application_id: str, versi
     return record
 
 
+async def is_there(connection: AsyncConnection, application_id: str, version: str) -> bool:
+    """Whether the catalogue has this version of an application."""
+    return await packages.get(connection, application_id, version) is not None
+
+
+async def users_of(connection: AsyncConnection, application_id: str, version: str | None = None) -> Users:
+    """Return who uses an application, or one version of it."""
+    deployed = await usage.deployments_using(connection, application_id)
+    assigned = await usage.assignments_using(connection, application_id)
+    return Users(
+        deployments=tuple((one[2], one[3]) for one in deployed if version in (None, one[1])),
+        assignments=tuple(one[2] for one in assigned if version in (None, one[1])),
+    )
+
+
 async def remove_package(
     connection: AsyncConnection, application_id: str, version: str, *, actor: str, now: datetime
 ) -> None:
-    """Forget a package; raises `ConflictError` while a deployment or an assignment wants it."""
-    await package_called(connection, application_id, version)
-    users = await deployments.using_package(connection, application_id, version)
-    if users:
+    """Forget a package; raises `ConflictError` while a deployment or an assignment wants it.
+
+    Sources that offer it still are remembered as declined: looking through them does not bring it back.
+    """
+    record = await package_called(connection, application_id, version)
+    users = await users_of(connection, application_id, version)
+    if users.assignments:
         raise ConflictError(
-            f"{application_id} {version} is wanted by {len(users)} deployments, the first is {users[0]}"
+            f"{application_id} {version} is wanted by {len(users.assignments)} assignments, the first is"
+            f" {users.assignments[0]}; move them to another version, or delete them, before"
         )
-    wanting = await assignments.using_package(connection, application_id, version)
-    if wanting:
-        raise ConflictError(f"{application_id} {version} is wanted by the assignment '{wanting[0]}'")
+    if users.deployments:
+        first, client = users.deployments[0]
+        raise ConflictError(
+            f"{application_id} {version} is wanted by {len(users.deployments)} deployments, the first is"
+            f" {first} on {client}; move them to another version, or delete them, before"
+        )
+    for one in await sources.listings_of_packages(connection, application_id, version):
+        if one.standing is Standing.IMPORTED:
+            await sources.set_state(connection, one.source_id, [one.place], Standing.DECLINED, now=now)
+        elif one.standing is Standing.GONE:
+            await sources.forget_listings(connection, one.source_id, [one.place])
     await packages.remove(connection, application_id, version)
     await audit.note(
-        connection, now=now, actor=actor, action="remove package", subject=f"{application_id} {version}"
+        connection,
+        now=now,
+        actor=actor,
+        action="remove package",
+        subject=f"{application_id} {version}",
+        digest=record.digest,
+        source=record.source,
     )
+    announce(connection, "packages", "sources")

@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from edgewright.server.operator_api import deployments, devices, enrollments, packages, policies
+from edgewright.server.operator_api import deployments, devices, enrollments, packages, policies, sources
 from edgewright.server.operator_api.queries import check_query
 
 PREFIX = "/operator/v1"
@@ -35,6 +35,15 @@ def operator_router() -> Router:
             packages.upload_package,
             packages.import_from_registry,
             packages.delete_package,
+            sources.list_sources,
+            sources.create_source,
+            sources.show_source,
+            sources.replace_source,
+            sources.delete_source,
+            sources.look_through,
+            sources.list_offers,
+            sources.take_again,
+            sources.list_problems,
             deployments.list_deployments,
             deployments.create_deployment,
             deployments.show_deployment,

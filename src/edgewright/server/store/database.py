@@ -109,8 +109,9 @@ def announce(connection: AsyncConnection, *topics: str) -> None:
     """Note that this transaction changes what people see of these topics.
 
     A topic is a kind of thing, or one of them: `devices`, `device:<client id>`, `deployments`, `packages`,
-    `assignments`, `assignment:<name>`, `rollouts`, `rollout:<id>`, `enrollments`, `audit`, `accounts`,
-    `policies`. `contact:<client id>` and `contacts` are told without a transaction (`overview.news`).
+    `sources`, `source:<name>`, `assignments`, `assignment:<name>`, `rollouts`, `rollout:<id>`, `enrollments`,
+    `audit`, `accounts`, `policies`. `contact:<client id>` and `contacts` are told without a transaction
+    (`overview.news`).
     """
     noted: set[str] = connection.info[_TOPICS]
     noted.update(topics)

@@ -40,6 +40,12 @@ async def every(connection: AsyncConnection) -> list[PackageRecord]:
     )
 
 
+async def versions(connection: AsyncConnection, application_id: str) -> list[PackageRecord]:
+    """Return all versions of one application, in the order they were imported."""
+    query = select(packages).where(packages.c.application_id == application_id).order_by(packages.c.imported)
+    return await all_of(connection, PackageRecord, query)
+
+
 async def add(connection: AsyncConnection, package: PackageRecord, files: Mapping[str, bytes]) -> None:
     """Keep a new package; `files` maps relative path to content."""
     await connection.execute(
@@ -76,6 +82,18 @@ async def file_names(connection: AsyncConnection, application_id: str, version: 
         .order_by(package_files.c.path)
     )
     return list((await connection.scalars(query)).all())
+
+
+async def file(connection: AsyncConnection, application_id: str, version: str, path: str) -> bytes | None:
+    """Return the content of a file that came with a package."""
+    found: bytes | None = await connection.scalar(
+        select(package_files.c.body).where(
+            package_files.c.application_id == application_id,
+            package_files.c.version == version,
+            package_files.c.path == path,
+        )
+    )
+    return found
 
 
 async def remove(connection: AsyncConnection, application_id: str, version: str) -> None:

@@ -13,7 +13,7 @@ from edgewright.server.store.tables.assignments import (
     rollouts,
 )
 from edgewright.server.store.tables.base import Instant, Unsigned64, metadata
-from edgewright.server.store.tables.catalogue import package_files, packages
+from edgewright.server.store.tables.catalogue import listings, package_files, packages, sources
 from edgewright.server.store.tables.clients import (
     clients,
     devices,
@@ -45,6 +45,7 @@ __all__ = [
     "devices",
     "documents",
     "enrollments",
+    "listings",
     "manifests",
     "metadata",
     "package_files",
@@ -56,6 +57,7 @@ __all__ = [
     "sessions",
     "site_audit",
     "sites",
+    "sources",
     "statuses",
     "suggestions",
     "tokens",
