@@ -38,6 +38,7 @@ def routes(operator: OperatorClient) -> list[tuple[str, str]]:
         "{application_id}": "nothing",
         "{version}": "1",
         "{deployment_id}": NOWHERE,
+        "{name}": "nothing",
     }
     found = []
     for template, methods in schema["paths"].items():
@@ -78,6 +79,15 @@ def test_the_api_describes_all_of_itself(routes: list[tuple[str, str]]) -> None:
             ("POST", "/operator/v1/packages/import"),
             ("GET", "/operator/v1/packages/nothing/1"),
             ("DELETE", "/operator/v1/packages/nothing/1"),
+            ("GET", "/operator/v1/package-problems"),
+            ("GET", "/operator/v1/sources"),
+            ("POST", "/operator/v1/sources"),
+            ("GET", "/operator/v1/sources/nothing"),
+            ("PUT", "/operator/v1/sources/nothing"),
+            ("DELETE", "/operator/v1/sources/nothing"),
+            ("POST", "/operator/v1/sources/nothing/look"),
+            ("GET", "/operator/v1/sources/nothing/offers"),
+            ("POST", "/operator/v1/sources/nothing/take"),
             ("GET", "/operator/v1/deployments"),
             ("POST", "/operator/v1/deployments"),
             ("GET", f"/operator/v1/deployments/{NOWHERE}"),
