@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import shutil
 import socket
 import time
 from contextlib import ExitStack
@@ -15,7 +14,6 @@ from edgewright.agent.consent.approvals import Approvals
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.page import password
 from edgewright.protocol.consent import Verdict
-from support.fixtures import unavailable
 from support.handed_over import listening, served
 from support.site_scene import NEW, SHOP, Scene
 
@@ -107,20 +105,6 @@ def test_nothing_secret_is_in_the_log(scene):
     told = Path(scene.paths.root, "page.log").read_text()
     assert "wrong password" in told
     assert scene.password[:8] not in told
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        unavailable("no Chromium; tools/bootstrap test installs it")
-    from playwright.sync_api import sync_playwright
-
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
-        yield browser
-        browser.close()
 
 
 class Person:

@@ -14,6 +14,7 @@ from edgewright.server.identity.routes import get_discovery, get_trust_bundle, p
 from edgewright.server.operator_api.routes import operator_router
 from edgewright.server.operator_api.schema import operator_openapi
 from edgewright.server.problems import answer_for
+from edgewright.server.web.failures import answer_on_web
 from edgewright.server.web.routes import web_routes
 from edgewright.server.web.sign_in import to_password, to_sign_in
 
@@ -52,7 +53,7 @@ def web_app(context: ServerContext) -> Litestar:
         exception_handlers={
             SignInNeededError: to_sign_in,
             PasswordNeededError: to_password,
-            Exception: answer_for,
+            Exception: answer_on_web,
         },
         openapi_config=operator_openapi(),
         logging_config=None,

@@ -10,6 +10,7 @@ from litestar import Request
 from litestar.datastructures import State
 
 from edgewright.protocol.calendar import Interval
+from edgewright.server.changes import Changes
 from edgewright.server.domain.throttle import Throttle
 from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
@@ -69,11 +70,15 @@ class ServerContext:
     throttle: Throttle = field(default_factory=Throttle)
     passwords: Passwords = field(default_factory=Passwords)
     clock: Callable[[], datetime] = utc_now
+    changes: Changes = field(init=False)
     contacts: dict[str, datetime] = field(default_factory=dict)
     heard_at: dict[str, datetime] = field(default_factory=dict)
     run: int = 0
     deaf: Sequence[Interval] = ()
     saved: datetime = field(default_factory=utc_now)
+
+    def __post_init__(self) -> None:
+        self.changes = Changes(self.database)
 
     async def begin(self) -> None:
         """Note that a server runs here from now on, and learn when none did."""

@@ -24,6 +24,7 @@ import uvloop
 
 from edgewright.server import tls
 from edgewright.server.app import device_app, web_app
+from edgewright.server.changes import Changes
 from edgewright.server.context import ServerContext, utc_now
 from edgewright.server.credentials import CredentialFiles
 from edgewright.server.errors import SetupError
@@ -109,7 +110,7 @@ async def _serve(
         check = tls.spiffe_peer(settings.trust_domain, settings.wfm_id)
         device = _Listener(device_app(context), contexts[0], tls.device_connection(check))
         web = _Listener(web_app(context), contexts[1], tls.Connection)
-        _stop_on_signals(device, web)
+        _stop_on_signals(device, web, changes=context.changes)
         async with (
             _upkeep(context, settings, contexts),
             context.looks.running(),
@@ -152,10 +153,11 @@ class _Listener(uvicorn.Server):
         yield
 
 
-def _stop_on_signals(*listeners: _Listener) -> None:
+def _stop_on_signals(*listeners: _Listener, changes: Changes) -> None:
     def stop() -> None:
         for listener in listeners:
             listener.should_exit = True
+        changes.end()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

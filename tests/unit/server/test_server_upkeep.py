@@ -21,6 +21,9 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 class FullDisk:
     """A database that cannot be written to."""
 
+    def when_changed(self, listener: Any) -> None:
+        pass
+
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Any]:
         raise OSError("no space left on device")

@@ -72,6 +72,7 @@ WORDS: Final = MappingProxyType(
         # Rollouts and their steps.
         "planned": _word("Planned", "circle-dashed", Tone.QUIET),
         "running": _word("Running", "play", Tone.BUSY),
+        "begun": _word("Under way", "loader", Tone.BUSY),
         "paused": _word("Paused", "circle-pause", Tone.WAIT),
         "stopped": _word("Stopped", "circle-stop", Tone.BAD),
         "succeeded": _word("Succeeded", "circle-check", Tone.GOOD),

@@ -21,6 +21,7 @@
     },
   };
 
+  let took = 0;
   let refreshing = false;
   let again = false;
 
@@ -30,6 +31,7 @@
       return;
     }
     refreshing = true;
+    const begun = performance.now();
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html", "x-edgewright-live": "1" }, cache: "no-store" });
       if (answer.redirected || answer.status === 401) {
@@ -45,6 +47,7 @@
       }
       again = false; // No connection: the events' own reconnection brings a refresh.
     } finally {
+      took = Math.min(performance.now() - begun, 5_000);
       refreshing = false;
     }
     if (again) {
@@ -71,9 +74,10 @@
   }
 
   let timer;
+  // A page that takes long to make is made less often: at most a fifth of the time goes into it.
   function soon() {
     clearTimeout(timer);
-    timer = setTimeout(refresh, DEBOUNCE);
+    timer = setTimeout(refresh, Math.max(DEBOUNCE, 4 * took));
   }
 
   function live(topics) {
@@ -94,7 +98,14 @@
         }
       });
       source.addEventListener("changed", soon);
-      source.addEventListener("end", lost);
+      source.addEventListener("end", (event) => {
+        if (event.data === "signed-out") {
+          source.close();
+          tell("Signed out: load the page again to go on");
+        } else {
+          lost();
+        }
+      });
       source.addEventListener("error", lost);
     }
 
@@ -259,6 +270,23 @@
   });
 
   /* --- Keyboard --- */
+
+  // The search box: arrows go through what was found, Escape shuts it.
+  const box = document.querySelector(".find");
+  box?.addEventListener("keydown", (event) => {
+    const found = byId("found");
+    const links = [byId("find"), ...found.querySelectorAll("a")];
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step && links.length > 1) {
+      event.preventDefault();
+      const next = (links.indexOf(document.activeElement) + step + links.length) % links.length;
+      links[next].focus();
+    } else if (event.key === "Escape") {
+      byId("find").focus();
+      found.classList.add("shut");
+    }
+  });
+  box?.addEventListener("input", () => byId("found").classList.remove("shut"));
 
   let waitsForSecond = 0;
   document.addEventListener("keydown", (event) => {

@@ -1,0 +1,101 @@
+"""Tells who looks at a page that something on it changed: a hub between commits and open pages.
+
+A subscription names topics (see `store.database.announce`) and collects those that changed until it is asked.
+It holds a set and an event, nothing of what changed: whoever is slow gets less often what is newer.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from edgewright.server.store.database import Database
+
+# Each is an open connection; beyond that pages are fetched again by hand.
+MOST_SUBSCRIPTIONS = 1_000
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Subscription:
+    """What one page waits for."""
+
+    topics: frozenset[str]
+    _changed: set[str] = field(default_factory=set)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server ends, and nothing more will come."""
+        return self._end.is_set()
+
+    async def rest(self, seconds: float) -> None:
+        """Let time go by, less if the server ends."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._end.wait()
+        except TimeoutError:
+            return
+
+    async def next(self, seconds: float) -> frozenset[str]:
+        """Return which topics changed since the last call, at once if some did; none after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return frozenset()
+        self._news.clear()
+        changed, self._changed = self._changed, set()
+        return frozenset(changed)
+
+    def tell(self, topics: Collection[str]) -> None:
+        """Note that `topics` changed, as far as they matter here."""
+        mine = self.topics.intersection(topics)
+        if mine:
+            self._changed |= mine
+            self._news.set()
+
+    def end(self) -> None:
+        """End it: whoever waits goes on at once."""
+        self._end.set()
+        self._news.set()
+
+
+class Changes:
+    """All subscriptions there are."""
+
+    def __init__(self, database: Database, *, most: int = MOST_SUBSCRIPTIONS) -> None:
+        self._most = most
+        self._is_over = False
+        self._subscriptions: set[Subscription] = set()
+        database.when_changed(self._tell)
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    @property
+    def are_full(self) -> bool:
+        """Whether nobody more can be told."""
+        return len(self._subscriptions) >= self._most
+
+    @contextmanager
+    def subscribe(self, topics: Collection[str]) -> Iterator[Subscription]:
+        """Collect what changes of `topics` while the block runs."""
+        subscription = Subscription(topics=frozenset(topics))
+        if self._is_over:
+            subscription.end()
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def end(self) -> None:
+        """End all subscriptions, and those to come: the server stops."""
+        self._is_over = True
+        for subscription in self._subscriptions:
+            subscription.end()
+
+    def _tell(self, topics: Collection[str]) -> None:
+        for subscription in self._subscriptions:
+            subscription.tell(topics)

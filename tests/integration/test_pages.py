@@ -1,0 +1,205 @@
+"""The frame of the pages in a real browser: what every page has, live news, search, keys and errors."""
+
+import pytest
+
+from support.browser import SCHEMES, WIDTHS, visit
+from support.server_process import ServerProcess
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with ServerProcess.create(tmp_path_factory.mktemp("pages") / "server") as running:
+        yield running
+
+
+@pytest.fixture
+def somebody(chromium, server):
+    """Opens windows and closes them again."""
+    opened = []
+
+    def open_window(*arguments, **more):
+        opened.append(visit(chromium, server, *arguments, **more))
+        return opened[-1]
+
+    yield open_window
+    for one in opened:
+        one.close()
+
+
+def test_an_empty_server_shows_the_first_steps_and_goes_on_by_itself(somebody, server):
+    ada = somebody("operator")
+    ada.go("/")
+    ada.page.get_by_role("heading", name="Welcome").wait_for()
+    ada.picture("first-steps")
+    server.operator.post("/enrollments", {"name": "edge-01"})
+    ada.page.get_by_text("Waiting for edge-01 to use its invitation").wait_for()
+    server.operator.post("/devices/edge-02/accept")
+    ada.page.get_by_text("1 of 3 steps done").wait_for()
+    assert ada.complaints == []
+
+
+def test_who_may_only_look_is_told_so(somebody):
+    visitor = somebody("viewer")
+    visitor.go("/")
+    assert visitor.page.get_by_text("An operator does these steps").is_visible()
+    assert visitor.page.get_by_role("link", name="Deploy", exact=True).count() == 0
+
+
+def test_a_page_nobody_made_says_so_with_the_whole_frame(somebody):
+    ada = somebody("operator")
+    answer = ada.go("/no/such/page")
+    assert answer.status == 404
+    assert ada.page.get_by_role("heading", name="There is no such page").is_visible()
+    assert ada.page.get_by_role("navigation", name="Main").is_visible()
+    ada.picture("no-such-page")
+
+
+def test_a_page_nobody_made_tells_strangers_nothing_of_the_frame(somebody):
+    stranger = somebody(None)
+    assert stranger.go("/no/such/page").status == 404
+    assert stranger.page.get_by_role("navigation", name="Main").count() == 0
+    assert stranger.page.get_by_role("link", name="Sign in").is_visible()
+
+
+def test_programs_get_errors_as_problems_and_not_as_pages(server):
+    answer = server.operator.request("GET", "/no-such-thing")
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_search_finds_what_is_typed_and_arrows_lead_there(somebody, server):
+    server.operator.post("/devices/press-07/accept")
+    ada = somebody("operator")
+    ada.go("/")
+    ada.page.keyboard.press("/")
+    ada.page.keyboard.type("ress-0")
+    ada.page.get_by_role("link", name="press-07").wait_for()
+    ada.picture("search-as-you-type")
+    ada.page.keyboard.press("ArrowDown")
+    assert ada.page.evaluate("document.activeElement.getAttribute('href')") == "/devices/press-07"
+    ada.page.keyboard.press("Escape")
+    assert not ada.page.get_by_role("link", name="press-07").is_visible()
+    ada.page.keyboard.press("Enter")
+    ada.page.wait_for_url("**/search?q=ress-0")
+    assert ada.page.locator("main").get_by_role("link", name="press-07").is_visible()
+    assert ada.complaints == []
+
+
+@pytest.mark.parametrize("text", ["100%", "_", "\\", "<b>x</b>", "'; drop table clients; --", "ä" * 300])
+def test_search_takes_whatever_is_typed(somebody, server, text):
+    ada = somebody("operator")
+    ada.go("/search")
+    field = ada.page.locator("main").get_by_role("searchbox")
+    field.fill(text)
+    field.press("Enter")
+    ada.page.get_by_text("Nothing is called").wait_for()
+    assert ada.complaints == []
+
+
+def test_keys_lead_through_the_navigation_and_are_explained(somebody):
+    ada = somebody("operator")
+    ada.go("/")
+    ada.page.keyboard.press("?")
+    dialog = ada.page.get_by_role("dialog", name="Keyboard shortcuts")
+    assert dialog.is_visible()
+    ada.picture("shortcuts")
+    ada.page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    ada.page.keyboard.press("g")
+    with ada.page.expect_navigation(url="**/fleet"):
+        ada.page.keyboard.press("f")
+
+
+def test_keys_do_nothing_while_somebody_types(somebody):
+    ada = somebody("operator")
+    ada.go("/search")
+    field = ada.page.locator("main").get_by_role("searchbox")
+    field.press_sequentially("g f ? /")
+    assert field.input_value() == "g f ? /"
+    assert not ada.page.get_by_role("dialog").is_visible()
+
+
+def test_the_choice_of_light_and_dark_outlasts_the_page(somebody):
+    ada = somebody("operator", scheme="light")
+    ada.go("/")
+    before = ada.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    ada.page.get_by_role("button", name="Light or dark").click()
+    ada.go("/search")
+    assert ada.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert ada.page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+
+
+def test_a_lost_connection_is_said_and_what_was_missed_is_fetched(somebody, server):
+    ada = somebody("operator")
+    ada.go("/")
+    ada.page.get_by_text("of 3 steps done").wait_for()
+    server.stop()
+    ada.page.get_by_text("Not live: connecting again").wait_for()
+    ada.picture("not-live")
+    server.start()
+    ada.page.get_by_text("Not live: connecting again").wait_for(state="hidden")
+
+
+def test_the_server_stops_at_once_though_pages_are_open(somebody, server):
+    ada = somebody("operator")
+    with ada.page.expect_request("**/live?*"):
+        ada.go("/")
+    server.stop()
+    assert "Traceback" not in server.output
+    server.start()
+
+
+def test_somebody_signed_out_elsewhere_hears_nothing_more(somebody):
+    ada = somebody("operator")
+    ada.go("/search")
+    ada.page.get_by_role("button", name="Account of").click()
+    ada.page.get_by_role("button", name="Sign out").click()
+    ada.page.wait_for_url("**/login")
+
+
+def test_the_menu_works_on_a_phone_without_scripts(somebody):
+    ada = somebody("operator", width=360, scripts=False)
+    ada.go("/")
+    navigation = ada.page.get_by_role("navigation", name="Main")
+    assert not navigation.is_visible()
+    ada.page.get_by_role("button", name="Menu").click()
+    assert navigation.is_visible()
+    ada.picture("menu-360")
+    navigation.get_by_role("link", name="Devices").click()
+    ada.page.wait_for_url("**/fleet")
+
+
+def test_nothing_is_loaded_from_elsewhere(somebody):
+    ada = somebody("operator")
+    ada.go("/")
+    assert ada.requests
+    assert all(url.startswith(ada.address) for url in ada.requests)
+
+
+FRAME_PAGES = [
+    "/",
+    "/search?q=edge",
+    "/account/password",
+    "/no/such/page",
+]
+
+
+@pytest.mark.requirement("S-27")
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits_reads_well_and_works_by_keyboard(somebody, width, scheme):
+    ada = somebody("admin", width=width, scheme=scheme)
+    found = {}
+    for path in FRAME_PAGES:
+        answer = ada.go(path)
+        assert answer.status == (404 if path == "/no/such/page" else 200), path
+        told = [*ada.faults(), *ada.sticks_out(), *ada.unreachable(), *ada.complaints]
+        told += ada.too_small() if width < 1000 else []
+        if ada.page.get_by_role("heading", level=1).count() != 1:
+            told.append("not one heading of the first level")
+        name = path.partition("?")[0].strip("/").replace("/", "-") or "start"
+        ada.picture(f"{name}-{width}-{scheme}")
+        ada.complaints.clear()
+        if told:
+            found[path] = told
+    assert found == {}

@@ -1,0 +1,182 @@
+"""Somebody with a real browser at a real server: what they see, and what the browser complains about.
+
+with ServerProcess.create(tmp_path / "server") as server:
+    ada = visit(chromium, server, "operator", width=360, scheme="dark")
+    ada.go("/fleet")
+    ada.picture("fleet-360-dark")      # into build/screenshots/
+    assert ada.faults() == []          # axe: what keeps people with disabilities out
+    assert ada.complaints == []
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+
+from support.fixtures import unavailable
+from support.people import sign_in
+from support.server_process import ServerProcess
+
+TOP = Path(__file__).resolve().parents[2]
+AXE = TOP / ".cache/npm/node_modules/axe-core/axe.min.js"
+SCREENSHOTS = Path(os.environ.get("EDGEWRIGHT_SCREENSHOTS") or TOP / "build/screenshots")
+"""Where pictures of the pages are left for people to look at."""
+
+WIDTHS = (360, 768, 1280, 1920)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+_HEIGHTS = {360: 740, 768: 1024}
+_PATIENCE_MS = 30_000
+
+_STICKS_OUT = """
+document.documentElement.scrollWidth <= innerWidth ? [] :
+    [...document.querySelectorAll('main *')]
+        .filter(each => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest('.scroll'))
+        .map(each => each.outerHTML.slice(0, 160))
+        .concat([`the page is ${document.documentElement.scrollWidth} px wide`])
+"""
+_TOO_SMALL = """
+[...document.querySelectorAll(`button, a.button, select, summary, .side a,
+        input:not([type=hidden], [type=checkbox], [type=radio])`)]
+    .filter(each => each.checkVisibility({visibilityProperty: true}))
+    .filter(each => each.getBoundingClientRect().height < 43.5)
+    .map(each => each.outerHTML.slice(0, 160))
+"""
+_NUMBER_CLICKABLE = """() => {
+    const clickable = [...document.querySelectorAll(`a[href], button, select, textarea, summary,
+            input:not([type=hidden], [type=radio])`)]
+        .filter(each => each.checkVisibility({visibilityProperty: true}) && !each.disabled);
+    clickable.forEach((each, index) => { each.dataset.clickable = index; });
+    return clickable.length;
+}"""
+# The ring of a focus may be an outline, a shadow or a border; an element that gets none is lost to the eye.
+_FOCUSED = """() => {
+    const here = document.activeElement;
+    if (!here || here === document.body) { return null; }
+    here.dataset.clickable ??= `other ${Math.random()}`;
+    const style = getComputedStyle(here);
+    return {
+        number: here.dataset.clickable,
+        shows: style.outlineStyle !== 'none' || style.boxShadow !== 'none',
+        html: here.outerHTML.slice(0, 160),
+    };
+}"""
+_MISSED = """seen => [...document.querySelectorAll('[data-clickable]')]
+    .filter(each => !seen.includes(each.dataset.clickable))
+    .filter(each => each.checkVisibility({visibilityProperty: true}))
+    .map(each => each.outerHTML.slice(0, 160))
+"""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The distribution's browser, without a window."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        unavailable("no Chromium; tools/bootstrap test installs it")
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()
+
+
+@dataclass(slots=True)
+class Visitor:
+    """One person with one window. Whatever the browser complains about is kept in `complaints`."""
+
+    address: str
+    context: BrowserContext
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def go(self, path: str) -> Response:
+        """Open a page and wait until it has loaded; it may show an error as well as anything else."""
+        answer = self.page.goto(self.address + path)
+        assert answer is not None
+        return answer
+
+    def picture(self, name: str) -> None:
+        """Leave a picture of the whole page."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    def faults(self) -> list[str]:
+        """Return what axe finds wrong with the page, by WCAG 2.1 A and AA and the best practices."""
+        if not AXE.exists():
+            unavailable("no axe-core; tools/bootstrap test installs it")
+        self.page.evaluate(f"{AXE.read_text()};0")
+        found: dict[str, Any] = self.page.evaluate("axe.run()")
+        return [
+            f"{fault['id']}: {fault['help']}: {node['html'][:200]}"
+            for fault in found["violations"]
+            for node in fault["nodes"]
+        ]
+
+    def sticks_out(self) -> list[str]:
+        """Return what makes the page scroll sideways."""
+        found: list[str] = self.page.evaluate(_STICKS_OUT)
+        return found
+
+    def too_small(self) -> list[str]:
+        """Return what a finger misses: buttons, fields and entries of the navigation below 44 px."""
+        found: list[str] = self.page.evaluate(_TOO_SMALL)
+        return found
+
+    def unreachable(self) -> list[str]:
+        """Return what can be clicked and yet is not reached by the Tab key, or does not show when it is."""
+        wanted = self.page.evaluate(_NUMBER_CLICKABLE)
+        self.page.locator("body").press("Tab")
+        told: list[str] = []
+        seen: set[str] = set()
+        for _ in range(wanted + 20):
+            here = self.page.evaluate(_FOCUSED)
+            if here is None or here["number"] in seen:
+                break
+            seen.add(here["number"])
+            if not here["shows"]:
+                told.append(f"focus does not show: {here['html']}")
+            self.page.keyboard.press("Tab")
+        missed: list[str] = self.page.evaluate(_MISSED, sorted(seen))
+        return told + [f"never reached: {html}" for html in missed]
+
+    def close(self) -> None:
+        """Close the window, and with it everything this person had."""
+        self.context.close()
+
+
+def visit(
+    browser: Browser,
+    server: ServerProcess,
+    role: str | None = "operator",
+    *,
+    width: int = 1280,
+    scheme: Literal["light", "dark"] = "light",
+    scripts: bool = True,
+    motion: bool = False,
+) -> Visitor:
+    """Return somebody with that role in a new window; with role None nobody is signed in."""
+    context = browser.new_context(
+        viewport={"width": width, "height": _HEIGHTS.get(width, 900)},
+        color_scheme=scheme,
+        java_script_enabled=scripts,
+        ignore_https_errors=True,
+        reduced_motion="no-preference" if motion else "reduce",
+        has_touch=width < 1000,
+    )
+    context.set_default_timeout(_PATIENCE_MS)
+    if role is not None:
+        signed_in = sign_in(server, role)
+        for name, value in signed_in.cookies.items():
+            context.add_cookies([{"name": name, "value": value, "url": server.web_url, "secure": True}])
+    page = context.new_page()
+    visitor = Visitor(server.web_url, context, page)
+    page.on("console", lambda message: visitor.complaints.append(message.text))
+    page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
+    page.on("request", lambda request: visitor.requests.append(request.url))
+    return visitor
