@@ -193,6 +193,8 @@ def test_every_page_fits_reads_well_and_works_by_keyboard(somebody, width, schem
     for path in FRAME_PAGES:
         answer = ada.go(path)
         assert answer.status == (404 if path == "/no/such/page" else 200), path
+        if answer.status == 404:
+            ada.complaints = [one for one in ada.complaints if "404 (Not Found)" not in one]
         told = [*ada.faults(), *ada.sticks_out(), *ada.unreachable(), *ada.complaints]
         told += ada.too_small() if width < 1000 else []
         if ada.page.get_by_role("heading", level=1).count() != 1:
