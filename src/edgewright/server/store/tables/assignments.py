@@ -1,6 +1,7 @@
 """Assignments, which say what many devices are to have, and the rollouts that bring it step by step."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -42,7 +43,8 @@ assignment_revisions = Table(
     Column("reason", String, nullable=False),
 )
 
-# One way from one revision of an assignment to another, over all its devices. `strategy` is JSON.
+# One way from one revision of an assignment to another, over all its devices. `strategy` is JSON, `batch` the
+# present one of `batches`, from 1. `serial` grows with whatever a person, or another rollout, does to it.
 rollouts = Table(
     "rollouts",
     metadata,
@@ -51,6 +53,9 @@ rollouts = Table(
     Column("revision", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("strategy", String, nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("batches", Integer, nullable=False),
+    Column("serial", Integer, nullable=False),
     Column("message", String, nullable=False),
     Column("created", Instant, nullable=False),
     Column("actor", String, nullable=False),
@@ -66,8 +71,8 @@ rollouts = Table(
     Index("ix_rollouts_assignment_id", "assignment_id", "revision"),
 )
 
-# One device on that way. `deployment_id` is what it got, `manifest_version` that of the manifest which
-# brought it.
+# One device on that way (domain/rollouts.py). `deployment_id` is what it has of the assignment, or had before
+# it was removed; `attempt` is how often it was to be tried again.
 rollout_steps = Table(
     "rollout_steps",
     metadata,
@@ -75,11 +80,18 @@ rollout_steps = Table(
     Column("client_id", String, ForeignKey("clients.client_id"), primary_key=True),
     Column("batch", Integer, nullable=False),
     Column("state", String(16), nullable=False),
+    Column("obstacle", String(16), nullable=False),
     Column("message", String, nullable=False),
     Column("deployment_id", String(36)),
     Column("begun", Instant),
+    Column("since", Instant),
     Column("ended", Instant),
-    CheckConstraint("state IN ('waiting', 'begun', 'done', 'failed', 'skipped', 'cancelled')", name="state"),
+    Column("is_accepted", Boolean, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    CheckConstraint(
+        "state IN ('waiting', 'begun', 'done', 'failed', 'late', 'skipped', 'cancelled')", name="state"
+    ),
+    Index("ix_rollout_steps_client_id", "client_id"),
 )
 
 # What happened on the way, for people.

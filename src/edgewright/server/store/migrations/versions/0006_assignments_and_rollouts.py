@@ -41,6 +41,9 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("strategy", sa.String(), nullable=False),
+        sa.Column("batch", sa.Integer(), nullable=False),
+        sa.Column("batches", sa.Integer(), nullable=False),
+        sa.Column("serial", sa.Integer(), nullable=False),
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("actor", sa.String(), nullable=False),
@@ -63,12 +66,16 @@ def upgrade() -> None:
         sa.Column("client_id", sa.String(), nullable=False),
         sa.Column("batch", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("obstacle", sa.String(length=16), nullable=False),
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("deployment_id", sa.String(length=36)),
         sa.Column("begun", sa.DateTime(timezone=True)),
+        sa.Column("since", sa.DateTime(timezone=True)),
         sa.Column("ended", sa.DateTime(timezone=True)),
+        sa.Column("is_accepted", sa.Boolean(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('waiting', 'begun', 'done', 'failed', 'skipped', 'cancelled')",
+            "state IN ('waiting', 'begun', 'done', 'failed', 'late', 'skipped', 'cancelled')",
             name=op.f("ck_rollout_steps_state"),
         ),
         sa.ForeignKeyConstraint(
@@ -77,6 +84,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["rollout_id"], ["rollouts.id"], name=op.f("fk_rollout_steps_rollout_id")),
         sa.PrimaryKeyConstraint("rollout_id", "client_id", name=op.f("pk_rollout_steps")),
     )
+    op.create_index("ix_rollout_steps_client_id", "rollout_steps", ["client_id"])
     op.create_table(
         "rollout_events",
         sa.Column("id", sa.Integer(), nullable=False),
