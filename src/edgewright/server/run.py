@@ -25,6 +25,7 @@ import uvloop
 from edgewright.server import tls
 from edgewright.server.app import device_app, web_app
 from edgewright.server.changes import Changes
+from edgewright.server.conductor import Conductor
 from edgewright.server.context import ServerContext, utc_now
 from edgewright.server.credentials import CredentialFiles
 from edgewright.server.errors import SetupError
@@ -183,6 +184,7 @@ async def _upkeep(
         asyncio.create_task(repeat(UPKEEP_EVERY, certificates, "renewing certificates")),
         asyncio.create_task(repeat(NEWS_EVERY, context.tell_news, "looking at the contacts")),
         asyncio.create_task(repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
+        asyncio.create_task(Conductor(context).run()),
     ]
     try:
         yield

@@ -291,11 +291,13 @@ def test_a_failure_found_while_paused_stops_it_as_well() -> None:
     assert made.rollout.state is RolloutState.STOPPED
 
 
-def test_reverting_is_asked_for_once() -> None:
+def test_reverting_is_asked_for_until_it_is_done() -> None:
     strategy = Strategy(on_error=OnError.REVERT)
     made = advance(rollout(strategy=strategy), [failed(), waiting("b")], {}, NOW)
     assert made.reverts
-    assert not advance(made.rollout, [failed(), waiting("b")], {}, NOW).reverts
+    assert advance(made.rollout, [failed(), waiting("b")], {}, NOW).reverts
+    superseded, _ = supersede(made.rollout, [failed(), waiting("b")], NOW, by=2)
+    assert not advance(superseded, [failed()], {}, NOW).reverts
 
 
 def test_a_batch_has_to_stay_well_for_a_while() -> None:

@@ -20,6 +20,7 @@ from edgewright.protocol.values import Value
 from edgewright.server.domain.parameters import targets_in
 from edgewright.server.errors import Fault, InvalidError
 
+OWN_EXTENSION = "x-edgewright-extensions"
 # Helm takes release names of at most 53 characters, Kubernetes namespaces of 63.
 MAX_NAME, MAX_NAMESPACE = 53, 63
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -33,11 +34,13 @@ def render_deployment(
     deployment_id: str,
     device_id: str,
     name: str,
+    attempt: int = 0,
 ) -> ApplicationDeployment:
     """Return the deployment of one profile: all its components in file order, and only those (spec: PKG-2,
     AD-2).
 
-    `values` are effective ones. Extensions of the profile and its components go along, those at the
+    `values` are effective ones. A device does not try again what failed, so another `attempt` has to be another
+    document; the number is all that differs. Extensions of the profile and its components go along, those at the
     description's root do not (spec: AD-10).
     """
     return ApplicationDeployment(
@@ -58,6 +61,7 @@ def render_deployment(
                 )
                 for parameter, value in values.items()
             },
+            extensions={OWN_EXTENSION: {"attempt": attempt}} if attempt else {},
         ),
     )
 

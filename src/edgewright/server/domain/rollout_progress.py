@@ -21,6 +21,7 @@ from typing import Final
 from edgewright.server.domain.contact import Contact
 from edgewright.server.domain.rollouts import (
     ENDED,
+    WATCHED,
     WHY,
     Happened,
     Observed,
@@ -39,7 +40,7 @@ from edgewright.server.domain.strategies import OnError, Then
 from edgewright.server.domain.truth import Truth
 
 # How many devices one look may begin: what a transaction bears, and how soon a pause takes effect.
-MOST_AT_ONCE: Final = 500
+MOST_AT_ONCE: Final = 100
 _UNREACHABLE: Final = {
     Contact.SILENT: Obstacle.SILENT,
     Contact.NEVER: Obstacle.SILENT,
@@ -53,7 +54,7 @@ class Advance:
     """What is to be done: `changed` steps are kept, then the devices of `begin` are given it, in order.
 
     `wake` is when to look again even if nothing is heard; None if only news can change anything.
-    `reverts` asks for the revision before to be rolled out.
+    `reverts` asks for an earlier revision to be rolled out, until that is done.
     """
 
     rollout: Rollout
@@ -83,9 +84,7 @@ def advance(
         begin=begin,
         events=(*events, *more),
         wake=_wake(turned, judged, now),
-        reverts=turned.state is RolloutState.STOPPED
-        and rollout.state is not RolloutState.STOPPED
-        and rollout.strategy.on_error is OnError.REVERT,
+        reverts=turned.state is RolloutState.STOPPED and rollout.strategy.on_error is OnError.REVERT,
     )
 
 
@@ -105,7 +104,7 @@ def _afterwards(
 
 def is_watched(rollout: Rollout, step: Step) -> bool:
     """Whether what its device says still counts after the rollout ended."""
-    is_open = step.is_given and step.state in {StepState.BEGUN, StepState.LATE}
+    is_open = step.is_given and step.state in WATCHED
     return is_open and rollout.state is not RolloutState.SUPERSEDED
 
 

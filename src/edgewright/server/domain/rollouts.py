@@ -65,6 +65,10 @@ FOLLOWS: Final[Mapping[StepState, frozenset[StepState]]] = {
 }
 
 
+# Whose word counts even after the rollout has ended, once the device was given it.
+WATCHED: Final = frozenset({StepState.BEGUN, StepState.LATE})
+
+
 class Obstacle(StrEnum):
     """What keeps a device from it that is no fault of the application."""
 

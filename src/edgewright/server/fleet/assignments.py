@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.domain.assignments import AssignmentSpec, Devices, render_spec
 from edgewright.server.domain.rendering import check_name
+from edgewright.server.domain.strategies import Strategy
 from edgewright.server.errors import ConflictError, NotFoundError
+from edgewright.server.fleet import rollouts
 from edgewright.server.fleet.deploying import package_of
-from edgewright.server.fleet.placing import Action, Plan, bring, preview, preview_removal, spec_of
+from edgewright.server.fleet.placing import Plan, preview, preview_removal, spec_of
 from edgewright.server.store import assignments, audit
 from edgewright.server.store.assignments import AssignmentRecord, AssignmentRevision
 from edgewright.server.store.database import announce
@@ -63,6 +65,7 @@ async def prepare(
     Raises `InvalidError` for what it cannot say, and `ConflictError` for another application than it has.
     """
     check_name(name)
+    Strategy.from_plain(spec.strategy)
     record = await assignments.named(connection, name)
     before = None
     if record is not None:
@@ -96,10 +99,16 @@ async def prepare_revert(connection: AsyncConnection, name: str, number: int) ->
 
 
 async def put(
-    connection: AsyncConnection, prepared: Prepared, *, actor: str, now: datetime
+    connection: AsyncConnection,
+    prepared: Prepared,
+    *,
+    strategy: Strategy | None = None,
+    actor: str,
+    now: datetime,
 ) -> AssignmentRecord:
     """Make a prepared change and begin to roll it out; what changes nothing makes no revision.
 
+    It is rolled out as the assignment says, or by another `strategy` this once.
     Raises `ConflictError` if somebody else changed the assignment since it was prepared.
     """
     record = await _unchanged_since(connection, prepared)
@@ -124,7 +133,8 @@ async def put(
         before=None if prepared.before is None else json.loads(prepared.before),
         after=json.loads(prepared.text),
     )
-    await _roll_out(connection, record, prepared.plan, actor=actor, now=now)
+    strategy = strategy or Strategy.from_plain(prepared.spec.strategy)
+    await _roll_out(connection, record, prepared.plan, strategy, actor=actor, now=now)
     return record
 
 
@@ -164,7 +174,8 @@ async def delete(
         before=None if prepared.before is None else json.loads(prepared.before),
         after=None,
     )
-    await _roll_out(connection, record, prepared.plan, actor=actor, now=now)
+    strategy = Strategy.from_plain(prepared.spec.strategy)
+    await _roll_out(connection, record, prepared.plan, strategy, actor=actor, now=now)
     return record
 
 
@@ -196,10 +207,15 @@ async def _add_revision(
 
 
 async def _roll_out(
-    connection: AsyncConnection, record: AssignmentRecord, plan: Plan, *, actor: str, now: datetime
+    connection: AsyncConnection,
+    record: AssignmentRecord,
+    plan: Plan,
+    strategy: Strategy,
+    *,
+    actor: str,
+    now: datetime,
 ) -> None:
-    for one in plan.of(Action.CREATE, Action.CHANGE, Action.REMOVE):
-        await bring(connection, record, record.revision, one.client_id, actor=actor, now=now)
+    await rollouts.start(connection, record, plan, strategy, actor=actor, now=now)
 
 
 async def _revision(connection: AsyncConnection, record: AssignmentRecord, number: int) -> AssignmentRevision:

@@ -202,6 +202,8 @@ async def put_changed(
         profile_id=content.profile.id,
         parameters=render_choice(content.choice),
     )
+    if record != old:
+        record = replace(record, attempt=0)
     document = _document(record, content)
     if record == old and document == present:
         return old
@@ -215,6 +217,23 @@ async def put_changed(
         await desired.put_document(connection, record.id, record.digest, document, now=note.now)
         await publish(connection, record.client_id, version, now=note.now)
     await _note(connection, "change deployment", record, note, before=old)
+    return record
+
+
+async def put_again(connection: AsyncConnection, old: DeploymentRecord, note: Note) -> DeploymentRecord:
+    """Serve the same once more, as a document of its own: a device tries nothing twice that failed."""
+    package = await package_of(connection, old.application_id, old.version)
+    profile = description_of(package).profile(old.profile_id)
+    assert profile is not None  # noqa: S101 - chosen from this very description
+    content = Content(package=package, profile=profile, choice=load_choice(old.parameters))
+    version = await next_version(connection, old.client_id)
+    record = replace(old, changed=note.now, changed_version=version, attempt=old.attempt + 1)
+    document = _document(record, content)
+    record = replace(record, digest=digest_of(document))
+    await deployments.save(connection, record)
+    await desired.put_document(connection, record.id, record.digest, document, now=note.now)
+    await publish(connection, record.client_id, version, now=note.now)
+    await _note(connection, "retry deployment", record, note, before=old)
     return record
 
 
@@ -298,6 +317,7 @@ def _document(record: DeploymentRecord, content: Content) -> bytes:
         deployment_id=record.id,
         device_id=record.device_id,
         name=record.name,
+        attempt=record.attempt,
     )
     return render_document(deployment, content.profile.id, content.package.description)
 

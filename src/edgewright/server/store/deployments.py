@@ -15,7 +15,10 @@ from edgewright.server.store.tables import deployment_revisions, deployments, do
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRecord:
-    """One application for one device; `parameters` is the choice as JSON, `changed_version` ST-25's T."""
+    """One application for one device; `parameters` is the choice as JSON, `changed_version` ST-25's T.
+
+    `attempt` is how often its device was asked to try the same again.
+    """
 
     id: str
     client_id: str
@@ -32,6 +35,7 @@ class DeploymentRecord:
     changed: datetime
     deleted: datetime | None
     assignment_id: int | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

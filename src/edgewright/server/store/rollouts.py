@@ -8,11 +8,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, func, or_, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.domain.rollouts import (
     ENDED,
+    WATCHED,
     Happened,
     Obstacle,
     Rollout,
@@ -121,31 +122,36 @@ async def of_assignment(connection: AsyncConnection, assignment_id: int) -> list
     )
 
 
-async def living(connection: AsyncConnection) -> list[str]:
-    """Return the ids of rollouts that have not ended, and of those with devices that are watched still."""
-    watched = select(rollout_steps.c.rollout_id).where(
-        rollout_steps.c.state.in_([StepState.BEGUN, StepState.LATE]), rollout_steps.c.begun.is_not(None)
-    )
-    is_over = [RolloutState.DONE.value, RolloutState.CANCELLED.value]
+async def open_ones(connection: AsyncConnection) -> list[str]:
+    """Return the ids of the rollouts that have not ended, the oldest first."""
+    query = select(rollouts.c.id).where(rollouts.c.state.not_in([state.value for state in ENDED]))
+    return list((await connection.scalars(query.order_by(rollouts.c.created, rollouts.c.id))).all())
+
+
+async def watched_ones(connection: AsyncConnection, client_ids: Collection[str] | None = None) -> list[str]:
+    """Return the ids of rollouts that have ended and watch devices still, or one of these devices."""
     query = (
         select(rollouts.c.id)
+        .distinct()
+        .join(rollout_steps, rollout_steps.c.rollout_id == rollouts.c.id)
         .where(
-            or_(
-                rollouts.c.state.not_in([state.value for state in ENDED]),
-                rollouts.c.state.in_(is_over) & rollouts.c.id.in_(watched),
-            )
+            rollouts.c.state.in_([RolloutState.DONE.value, RolloutState.CANCELLED.value]),
+            rollout_steps.c.state.in_([state.value for state in WATCHED]),
+            rollout_steps.c.begun.is_not(None),
         )
-        .order_by(rollouts.c.created, rollouts.c.id)
     )
-    return list((await connection.scalars(query)).all())
+    if client_ids is None:
+        return list((await connection.scalars(query)).all())
+    found: set[str] = set()
+    for some in _portions(list(client_ids)):
+        found.update(await connection.scalars(query.where(rollout_steps.c.client_id.in_(some))))
+    return sorted(found)
 
 
 async def add(connection: AsyncConnection, record: RolloutRecord, steps: Sequence[StepRecord]) -> None:
     """Keep a new rollout with all its steps."""
     await connection.execute(
-        rollouts.insert().values(
-            {column.name: getattr(record, column.name) for column in rollouts.columns}
-        )
+        rollouts.insert().values({column.name: getattr(record, column.name) for column in rollouts.columns})
     )
     if steps:
         await connection.execute(
@@ -172,20 +178,24 @@ async def save(connection: AsyncConnection, record: RolloutRecord) -> None:
 def updated(record: RolloutRecord, value: Rollout, now: datetime) -> RolloutRecord:
     """Return the record of a rollout that has become `value`."""
     ended = (record.ended or now) if value.state in ENDED else None
-    return replace(
-        record, state=value.state.value, batch=value.batch, message=value.message, ended=ended
-    )
+    return replace(record, state=value.state.value, batch=value.batch, message=value.message, ended=ended)
 
 
 async def steps_of(
-    connection: AsyncConnection, rollout_id: str, client_ids: Sequence[str] | None = None
+    connection: AsyncConnection,
+    rollout_id: str,
+    client_ids: Sequence[str] | None = None,
+    *,
+    states: Collection[StepState] | None = None,
 ) -> list[StepRecord]:
-    """Return the steps of a rollout, or those of these devices, by batch and client id."""
+    """Return the steps of a rollout, or those of these devices or in these states, by batch and client id."""
     query = (
         select(rollout_steps)
         .where(rollout_steps.c.rollout_id == rollout_id)
         .order_by(rollout_steps.c.batch, rollout_steps.c.client_id)
     )
+    if states is not None:
+        query = query.where(rollout_steps.c.state.in_([state.value for state in states]))
     if client_ids is None:
         return [_step(row) for row in await connection.execute(query)]
     found: list[StepRecord] = []
@@ -241,7 +251,13 @@ async def add_events(
         await connection.execute(
             rollout_events.insert(),
             [
-                {"rollout_id": rollout_id, "at": now, "actor": actor, "what": one.what, "message": one.message}
+                {
+                    "rollout_id": rollout_id,
+                    "at": now,
+                    "actor": actor,
+                    "what": one.what,
+                    "message": one.message,
+                }
                 for one in happened
             ],
         )
@@ -254,9 +270,7 @@ async def events(
     query = select(rollout_events).where(rollout_events.c.rollout_id == rollout_id)
     if before is not None:
         query = query.where(rollout_events.c.id < before)
-    return await all_of(
-        connection, EventRecord, query.order_by(rollout_events.c.id.desc()).limit(limit)
-    )
+    return await all_of(connection, EventRecord, query.order_by(rollout_events.c.id.desc()).limit(limit))
 
 
 async def count_events(connection: AsyncConnection, rollout_id: str) -> int:

@@ -35,6 +35,7 @@ deployments = Table(
     Column("changed", Instant, nullable=False),
     Column("deleted", Instant),
     Column("assignment_id", Integer, ForeignKey("assignments.id")),
+    Column("attempt", Integer, nullable=False, server_default="0"),
     Index("ix_deployments_assignment_id", "assignment_id"),
     Index("ix_deployments_package", "application_id", "version"),
 )

@@ -117,6 +117,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("deployments") as table:
         table.add_column(sa.Column("assignment_id", sa.Integer()))
+        table.add_column(sa.Column("attempt", sa.Integer(), nullable=False, server_default="0"))
         table.create_foreign_key(
             op.f("fk_deployments_assignment_id"), "assignments", ["assignment_id"], ["id"]
         )
