@@ -12,8 +12,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol import yaml
+from edgewright.server.context import Heard
 from edgewright.server.domain.packages import make_package
-from edgewright.server.fleet import catalogue, membership, reports
+from edgewright.server.fleet import catalogue, membership, reports, rollouts
+from edgewright.server.store import clients
+from edgewright.server.store import rollouts as kept_rollouts
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
 from support.foreign_client import capabilities
@@ -117,6 +120,27 @@ def run(path: Path, *steps: Step) -> list[Any]:
         return results
 
     return asyncio.run(all_steps())
+
+
+def heard_of(*client_ids: str, now: datetime = NOW) -> Heard:
+    """Return that these devices have just been heard of."""
+    return Heard(now=now, contacts=dict.fromkeys(client_ids, now), deaf=())
+
+
+async def roll_out(connection: AsyncConnection, heard: Heard | None = None) -> None:
+    """Take every rollout as far as it goes now; all devices are in contact, unless `heard` says who is."""
+    if heard is None:
+        heard = heard_of(*(client.client_id for client in await clients.every(connection)))
+    for rollout_id in await kept_rollouts.open_ones(connection):
+        while (seen := await rollouts.look(connection, rollout_id, heard)) is not None:
+            assert await rollouts.keep(connection, seen, now=heard.now)
+            if not seen.has_changes and not seen.made.begin:
+                break
+            serial = seen.record.serial
+            if seen.made.begin:
+                assert await rollouts.begin(
+                    connection, rollout_id, seen.made.begin, serial=serial, now=heard.now
+                )
 
 
 def rows(path: Path, query: str, *values: object) -> list[tuple[Any, ...]]:

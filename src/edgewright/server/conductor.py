@@ -106,7 +106,7 @@ class Conductor:
                         continue
             if seen.made.reverts:
                 await self._revert(seen)
-            if not seen.made.begin:
+            if not seen.has_changes and not seen.made.begin:
                 return seen.made.wake
             heard = await self._begin(seen)
 

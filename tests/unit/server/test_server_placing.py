@@ -15,7 +15,17 @@ from edgewright.server.errors import ConflictError, InvalidError, NotFoundError
 from edgewright.server.fleet import assignments, catalogue, deploying, membership, placing
 from edgewright.server.fleet.placing import Action, MisfitError, Plan
 from edgewright.server.store.assignments import AssignmentRecord
-from support.fleet_store import NOW, Step, add_device, add_package, description, make_store, rows, run
+from support.fleet_store import (
+    NOW,
+    Step,
+    add_device,
+    add_package,
+    description,
+    make_store,
+    roll_out,
+    rows,
+    run,
+)
 
 DEVICES = {
     "b1": {"site": "berlin", "line": 1},
@@ -48,7 +58,9 @@ def spec(**members: Any) -> dict[str, Any]:
 def put(name: str = "shop", **members: Any) -> Step:
     async def step(connection: AsyncConnection) -> tuple[AssignmentRecord, Plan]:
         prepared = await assignments.prepare(connection, name, "shop", parse_spec(spec(**members)))
-        return await assignments.put(connection, prepared, actor=WHO, now=NOW), prepared.plan
+        record = await assignments.put(connection, prepared, actor=WHO, now=NOW)
+        await roll_out(connection)
+        return record, prepared.plan
 
     return step
 
@@ -65,13 +77,17 @@ def show(**members: Any) -> Step:
 
 async def delete(connection: AsyncConnection) -> AssignmentRecord:
     prepared = await assignments.prepare_deletion(connection, "shop")
-    return await assignments.delete(connection, prepared, actor=WHO, now=NOW)
+    record = await assignments.delete(connection, prepared, actor=WHO, now=NOW)
+    await roll_out(connection)
+    return record
 
 
 def revert(number: int) -> Step:
     async def step(connection: AsyncConnection) -> AssignmentRecord:
         prepared = await assignments.prepare_revert(connection, "shop", number)
-        return await assignments.put(connection, prepared, actor=WHO, now=NOW)
+        record = await assignments.put(connection, prepared, actor=WHO, now=NOW)
+        await roll_out(connection)
+        return record
 
     return step
 

@@ -39,9 +39,9 @@ def render_deployment(
     """Return the deployment of one profile: all its components in file order, and only those (spec: PKG-2,
     AD-2).
 
-    `values` are effective ones. A device does not try again what failed, so another `attempt` has to be another
-    document; the number is all that differs. Extensions of the profile and its components go along, those at the
-    description's root do not (spec: AD-10).
+    `values` are effective ones. Extensions of the profile and its components go along, those at the
+    description's root do not (spec: AD-10). `attempt` makes another document of the same, as a device does
+    not try again what failed.
     """
     return ApplicationDeployment(
         id=deployment_id,

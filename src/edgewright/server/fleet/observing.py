@@ -1,11 +1,11 @@
-"""What is known now of the devices of a rollout: their contact, and how it stands with what they were given."""
+"""What is known now of the devices of a rollout: their contact, and what became of what they were given."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.status import DeploymentStatus
@@ -13,9 +13,8 @@ from edgewright.server.context import Heard
 from edgewright.server.domain.contact import Contact, ContactState, contact
 from edgewright.server.domain.rollouts import Observed
 from edgewright.server.domain.truth import Truth
-from edgewright.server.fleet.sites import announced_by
-from edgewright.server.operator_api.site_views import hold_on
-from edgewright.server.operator_api.views import truth_of
+from edgewright.server.fleet.sites import announced_by, holds_of
+from edgewright.server.fleet.truths import hold_on, truth_of
 from edgewright.server.store.clients import Client
 from edgewright.server.store.deployments import DeploymentRecord, StatusRecord
 from edgewright.server.store.rows import all_of
@@ -29,7 +28,7 @@ _FEW: Final = 500
 async def observe(
     connection: AsyncConnection, devices: Mapping[str, str | None], heard: Heard
 ) -> dict[str, Observed]:
-    """Return what is known of `devices`, which map client id to the deployment that counts, if there is one."""
+    """Return what is known of `devices`, which map client id to the deployment that counts, if any."""
     observed: dict[str, Observed] = {}
     for some in _portions(devices):
         observed |= await _observe(connection, {name: devices[name] for name in some}, heard)
@@ -63,7 +62,7 @@ async def _observe(
     }
 
 
-def _sites(client_ids: Iterable[str]):  # type: ignore[no-untyped-def]
+def _sites(client_ids: Iterable[str]) -> Select[Any]:
     columns = (sites.c.client_id, sites.c.policy, sites.c.is_clock_trusted, sites.c.holds)
     return select(*columns).where(sites.c.client_id.in_(client_ids))
 
@@ -82,7 +81,7 @@ def _of_device(
     found = contact(moment, announced_by(site), heard.now.timestamp(), deaf=heard.deaf)
     if record is None:
         return Observed(contact=found.word, message=_silence(found))
-    hold = hold_on(record, status, site)
+    hold = hold_on(record, status, holds_of(site))
     truth = truth_of(record, status, hold)
     match truth:
         case Truth.FAILED:

@@ -37,8 +37,9 @@ from edgewright.server.errors import ConflictError, InvalidError, NotFoundError
 from edgewright.server.fleet import deploying
 from edgewright.server.fleet.observing import observe
 from edgewright.server.fleet.placing import Action, Plan, Planned, bring
-from edgewright.server.store import assignments, audit, rollouts
+from edgewright.server.store import assignments, audit, deployments, rollouts
 from edgewright.server.store.assignments import AssignmentRecord
+from edgewright.server.store.clients import ClientState
 from edgewright.server.store.database import announce
 from edgewright.server.store.rollouts import RolloutRecord, StepRecord, updated
 from edgewright.server.store.tables import clients
@@ -81,6 +82,11 @@ async def start(
     """
     await _supersede(connection, assignment, actor=actor, now=now)
     concerned = {one.client_id: one for one in plan.of(Action.CREATE, Action.CHANGE, Action.REMOVE)}
+    retired = await _retired(connection)
+    for name in [name for name, one in concerned.items() if name in retired and one.action is Action.REMOVE]:
+        # It is served nothing any more, and must not find this on a return.
+        await bring(connection, assignment, assignment.revision, name, actor=actor, now=now)
+        del concerned[name]
     batches = in_batches(strategy, await _candidates(connection, list(concerned.values()), now))
     steps = [
         StepRecord(step=Step(client_id=name, batch=number), deployment_id=_present(concerned[name]))
@@ -183,10 +189,11 @@ async def _give(
     """Give one device what it is to have; one that cannot have it is left out and keeps what it has."""
     try:
         async with connection.begin_nested():
+            had = await deployments.get(connection, one.deployment_id) if one.deployment_id else None
             found = await bring(
                 connection, assignment, record.revision, one.client_id, actor=record.actor, now=now
             )
-            if found is not None and one.attempt and found.deleted is None and found.changed != now:
+            if one.attempt and found is not None and found == had:
                 note = deploying.Note(actor=record.actor, now=now, reason=f"attempt {one.attempt + 1}")
                 await deploying.put_again(connection, found, note)
     except EdgewrightError as error:
@@ -324,6 +331,11 @@ def _whom_to_observe(
             if is_next or step.obstacle is not Obstacle.NONE:
                 found.append(one)
     return found
+
+
+async def _retired(connection: AsyncConnection) -> set[str]:
+    query = select(clients.c.client_id).where(clients.c.state != ClientState.ACCEPTED.value)
+    return set((await connection.scalars(query)).all())
 
 
 async def _candidates(

@@ -209,7 +209,9 @@ async def save_steps(connection: AsyncConnection, rollout_id: str, steps: Sequen
     """Replace what is known of steps."""
     if not steps:
         return
-    values = {name: bindparam(f"new_{name}") for name in _columns(steps[0]) if name != "client_id"}
+    values: dict[str, Any] = {
+        name: bindparam(f"new_{name}") for name in _columns(steps[0]) if name != "client_id"
+    }
     await connection.execute(
         rollout_steps.update()
         .where(rollout_steps.c.rollout_id == rollout_id, rollout_steps.c.client_id == bindparam("of_client"))
