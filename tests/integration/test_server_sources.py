@@ -12,7 +12,7 @@ import pytest
 from support.images import RegistryAccess
 from support.packages import client_of, describing, publish, write_package
 from support.processes import wait_until
-from support.server_process import OperatorClient, ServerProcess
+from support.server_process import Answer, OperatorClient, ServerProcess
 
 
 @pytest.fixture(scope="module")
@@ -370,7 +370,25 @@ def test_nobody_overwrites_a_change_of_a_source_they_have_not_seen(
     assert operator.request("POST", "/sources", {"name": unique, **place}).status == 409
     seen = operator.request("GET", f"/sources/{unique}").headers["etag"]
     look(operator, unique)
-    assert operator.request("GET", f"/sources/{unique}").headers["etag"] == seen
+    change = {**place, "prune": True}
+    assert put(operator, f"/sources/{unique}", change, seen).status == 200
+    assert put(operator, f"/sources/{unique}", place, seen).status == 412
+    assert operator.get(f"/sources/{unique}")["prune"] is True
+
+
+def put(operator: OperatorClient, path: str, value: Any, seen: str) -> Answer:
+    return operator.request("PUT", path, value, headers={"If-Match": seen})
+
+
+def test_a_rehearsal_changes_no_source_and_keeps_no_credentials(
+    server: ServerProcess, operator: OperatorClient, unique: str
+) -> None:
+    before = set((server.data / "sources").glob("*"))
+    wanted = {"kind": "registry", "location": "registry.example", "credentials": {"token": "abc"}}
+    answer = operator.request("PUT", f"/sources/{unique}?dry_run=true", wanted)
+    assert (answer.status, answer.json["credentials"]) == (201, "token")
+    assert operator.request("GET", f"/sources/{unique}").status == 404
+    assert set((server.data / "sources").glob("*")) == before
 
 
 def test_a_source_that_is_due_is_looked_through_after_a_kill_in_the_middle(

@@ -71,10 +71,14 @@ class Looks:
     registries: Path
     credentials: CredentialFiles
     clock: Callable[[], datetime]
+    since: datetime = field(init=False)
     _progress: dict[int, Progress] = field(default_factory=dict)
     _tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.since = self.clock()
 
     def progress(self, source_id: int) -> Progress | None:
         """Return how far the look through a source is, None while nobody looks."""
@@ -88,7 +92,15 @@ class Looks:
         # In a context of its own: what is found is not what whoever asked for the look did.
         task = asyncio.create_task(self._look(source.id, source.name), context=Context())
         self._tasks[source.id] = task
+        task.add_done_callback(partial(self._forget, source.id, source.name))
         return True
+
+    def is_going_on(self, source: SourceRecord) -> bool:
+        """Whether somebody looks through a source: as is written, unless a server that has ended wrote it."""
+        if source.id in self._progress:
+            return True
+        is_open = source.began is not None and (source.ended is None or source.ended < source.began)
+        return is_open and source.began is not None and source.began >= self.since
 
     async def stop(self, source_id: int) -> None:
         """End the look through a source, if there is one, and wait until it has ended."""
@@ -160,16 +172,18 @@ class Looks:
                     await store.begin_look(connection, source_id, now=self.clock())
                     announce(connection, "sources", f"source:{name}")
                 await self._look_through(source)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             log.exception("looking through the source %s failed", name)
             await self._end(source_id, name, "the server failed; its log says why")
-        finally:
-            self._progress.pop(source_id, None)
-            self._tasks.pop(source_id, None)
-            self.wake()
-            self.database.tell({"sources", f"source:{name}"})
+
+    def _forget(self, source_id: int, name: str, task: asyncio.Task[None]) -> None:
+        """Note that a look has ended, however it did, also before its first step."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("how looking through the source %s ended could not be kept", name, exc_info=error)
+        self._progress.pop(source_id, None)
+        self._tasks.pop(source_id, None)
+        self.wake()
+        self.database.tell({"sources", f"source:{name}"})
 
     async def _look_through(self, source: SourceRecord) -> None:
         upstream: Upstream | None = None

@@ -116,16 +116,17 @@ async def remove_package(
     """
     record = await package_called(connection, application_id, version)
     users = await users_of(connection, application_id, version)
+    advice = "move them to another version, or delete them, before"
     if users.assignments:
         raise ConflictError(
-            f"{application_id} {version} is wanted by {len(users.assignments)} assignments, the first is"
-            f" {users.assignments[0]}; move them to another version, or delete them, before"
+            f"{application_id} {version} is wanted by {len(users.assignments)} assignments, among them the"
+            f" assignment '{users.assignments[0]}'; {advice}"
         )
     if users.deployments:
         first, client = users.deployments[0]
         raise ConflictError(
-            f"{application_id} {version} is wanted by {len(users.deployments)} deployments, the first is"
-            f" {first} on {client}; move them to another version, or delete them, before"
+            f"{application_id} {version} is wanted by {len(users.deployments)} deployments, among them"
+            f" {first} on {client}; {advice}"
         )
     for one in await sources.listings_of_packages(connection, application_id, version):
         if one.standing is Standing.IMPORTED:

@@ -82,7 +82,7 @@ async def trouble_entries(connection: AsyncConnection) -> list[OfferEntry]:
 def _status(record: SourceRecord, counts: dict[Standing, int], looks: Looks, now: datetime) -> SourceStatus:
     progress = looks.progress(record.id)
     return SourceStatus(
-        state=_state(record, counts, is_running=progress is not None),
+        state=_state(record, counts, is_running=looks.is_going_on(record)),
         message=record.problem,
         began=record.began,
         ended=record.ended,

@@ -6,14 +6,15 @@ from litestar import Response, delete, get, post, put
 from litestar.params import QueryParameter
 from msgspec import UNSET, UnsetType
 
-from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerContext, ServerRequest, context_of
 from edgewright.server.domain.roles import Role
 from edgewright.server.domain.sources import Credentials, Kind, SourceSpec, Standing, checked
+from edgewright.server.errors import ForbiddenError
 from edgewright.server.fleet import sources as fleet
 from edgewright.server.operator_api.access import actor_of, operator_of
 from edgewright.server.operator_api.etags import expect, tagged
-from edgewright.server.operator_api.paging import DEFAULT_LIMIT, Page, page_of
+from edgewright.server.operator_api.paging import DEFAULT_LIMIT, Page, contains, page_of
+from edgewright.server.operator_api.queries import After, Limit, Search
 from edgewright.server.operator_api.requests import read_json
 from edgewright.server.operator_api.source_documents import (
     GivenCredentials,
@@ -29,23 +30,24 @@ from edgewright.server.operator_api.source_views import (
     source_entry,
     trouble_entries,
 )
-from edgewright.server.problems import ProblemError
 from edgewright.server.store import sources
+from edgewright.server.store.database import is_rehearsal
 from edgewright.server.store.sources import SourceRecord
 
 
 @get("/sources", summary="List sources of packages")
 async def list_sources(
-    request: ServerRequest, limit: int = DEFAULT_LIMIT, after: str | None = None
+    request: ServerRequest, q: Search = None, limit: Limit = DEFAULT_LIMIT, after: After = None
 ) -> Page[SourceEntry]:
-    """Return where packages are looked for, by name, and how that went."""
+    """Return where packages are looked for, by name, and how that went; `q` is in its name or location."""
     context = context_of(request)
     async with context.database.reading() as connection:
         entries = await source_entries(connection, context.looks, now=context.clock())
-    return page_of(entries, lambda entry: entry.name, limit=limit, after=after)
+    found = [one for one in entries if q is None or contains(q, one.name, one.location)]
+    return page_of(found, lambda entry: entry.name, limit=limit, after=after)
 
 
-@post("/sources", status_code=201, summary="Add a source of packages", body=NewSource)
+@post("/sources", status_code=201, summary="Add a source of packages", body=NewSource, dry_run=True)
 async def create_source(request: ServerRequest) -> Response[SourceEntry]:
     """Add a source, and look through it at once."""
     asked = await read_json(request, NewSource)
@@ -66,6 +68,7 @@ async def show_source(request: ServerRequest, name: str) -> Response[SourceEntry
     summary="Make or change a source of packages",
     body=GivenSource,
     creates=True,
+    dry_run=True,
 )
 async def replace_source(request: ServerRequest, name: str) -> Response[SourceEntry]:
     """Make the source as said, whether there is one of that name or not, and look through it."""
@@ -78,7 +81,7 @@ async def replace_source(request: ServerRequest, name: str) -> Response[SourceEn
     return tagged(request, made, of=_described(made), status=201 if before is None else 200)
 
 
-@delete("/sources/{name:str}", status_code=204, summary="Remove a source of packages")
+@delete("/sources/{name:str}", status_code=204, summary="Remove a source of packages", dry_run=True)
 async def delete_source(request: ServerRequest, name: str) -> None:
     """Forget a source; the packages that came from it stay."""
     expect(request, _described(await load_source(context_of(request), name)))
@@ -97,8 +100,8 @@ async def list_offers(
     request: ServerRequest,
     name: str,
     standing: Annotated[Standing | None, QueryParameter(name="state")] = None,
-    limit: int = DEFAULT_LIMIT,
-    after: str | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    after: After = None,
 ) -> Page[OfferEntry]:
     """Return what a source has on offer and what became of it, by place; `state` leaves all others out."""
     async with context_of(request).database.reading() as connection:
@@ -120,7 +123,7 @@ async def take_again(request: ServerRequest, name: str) -> SourceEntry:
 
 @get("/package-problems", summary="List packages that are not as they should be")
 async def list_problems(
-    request: ServerRequest, limit: int = DEFAULT_LIMIT, after: str | None = None
+    request: ServerRequest, limit: Limit = DEFAULT_LIMIT, after: After = None
 ) -> Page[OfferEntry]:
     """Return what is `bad` or `changed` in any source, until it is mended there."""
     async with context_of(request).database.reading() as connection:
@@ -158,10 +161,15 @@ async def put_source(
                 record = await fleet.change_source(
                     connection, name, spec, username=username, secret=secret, actor=actor, now=now
                 )
+            shown = await source_entry(connection, record, context.looks, now=now)
     except BaseException:
         if before is None or secret != before.secret:
             context.looks.credentials.forget(secret)
         raise
+    if is_rehearsal():
+        if before is None or secret != before.secret:
+            context.looks.credentials.forget(secret)
+        return shown
     if before is not None and secret != before.secret:
         context.looks.credentials.forget(before.secret)
     await context.looks.stop(record.id)
@@ -176,10 +184,12 @@ async def drop_source(request: ServerRequest, name: str) -> None:
         record = await fleet.source_called(connection, name)
     if record.secret is not None or record.kind == Kind.FOLDER:
         _check_admin(request)
-    await context.looks.stop(record.id)
+    if not is_rehearsal():
+        await context.looks.stop(record.id)
     async with context.database.writing() as connection:
         await fleet.remove_source(connection, name, actor=operator_of(request), now=context.clock())
-    context.looks.credentials.forget(record.secret)
+    if not is_rehearsal():
+        context.looks.credentials.forget(record.secret)
 
 
 async def begin_look(request: ServerRequest, name: str) -> None:
@@ -241,10 +251,8 @@ def _check_rights(
 
 def _check_admin(request: ServerRequest) -> None:
     if not actor_of(request).role.covers(Role.ADMIN):
-        raise ProblemError(
-            ProblemType.BLANK,
-            "credentials of a source, and folders on the server's disk, are for administrators",
-            status=403,
+        raise ForbiddenError(
+            "credentials of a source, and folders on the server's disk, are for administrators"
         )
 
 

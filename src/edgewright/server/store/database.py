@@ -99,6 +99,11 @@ def rehearse() -> None:
     _rehearsing.set(True)
 
 
+def is_rehearsal() -> bool:
+    """Whether what the present task writes is only tried; what is done besides writing has to ask."""
+    return _rehearsing.get()
+
+
 def touch(connection: AsyncConnection, client_id: str) -> None:
     """Note that this transaction changes what a client, or EVERYBODY, is served, or whether it is."""
     touched: set[str] = connection.info[_TOUCHED]
