@@ -23,7 +23,15 @@ from edgewright.protocol.profiles import (
     Target,
     duplicate_names,
 )
-from edgewright.protocol.values import DataType, Scalar, Schema, Value, pattern_problem
+from edgewright.protocol.values import (
+    DataType,
+    Matches,
+    Scalar,
+    Schema,
+    Value,
+    found_in,
+    pattern_problem,
+)
 
 API_VERSION: Final = "v1"
 _COMPONENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
@@ -221,14 +229,16 @@ class ApplicationDescription(Document, ExtensiblePart, frozen=True, kw_only=True
                     yield f"{path}.schema", f"there is no schema {setting.schema}"
 
 
-def validate_value(description: ApplicationDescription, parameter: str, value: Value) -> list[str]:
+def validate_value(
+    description: ApplicationDescription, parameter: str, value: Value, matches: Matches = found_in
+) -> list[str]:
     """Return for people what is wrong with `value` for `parameter`; empty means it is good (spec: CFG-2).
 
-    Parameters that no setting shows take any value.
+    Parameters that no setting shows take any value. `matches` looks for patterns.
     """
     if parameter not in description.parameters:
         return [f"there is no parameter {parameter}"]
-    return [message for schema in description.schemas(parameter) for message in schema.judge(value)]
+    return [message for schema in description.schemas(parameter) for message in schema.judge(value, matches)]
 
 
 def coerce_text(description: ApplicationDescription, parameter: str, text: str) -> Value:

@@ -2,18 +2,19 @@
 
 Regular expressions come from packages and run on what people type: pattern and value lengths are
 bounded, and the plainest form of catastrophic backtracking, a quantified group around one
-quantified item such as `(a+)+`, is refused on import.
+quantified item such as `(a+)+`, is refused on import. Who judges for others hands in a `matches` that
+has an end (`server/patterns.py`); the default is for a person's own command line.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
 from edgewright.protocol import json
 from edgewright.protocol.documents import Part
-from edgewright.protocol.errors import DocumentError
+from edgewright.protocol.errors import DocumentError, EdgewrightError
 
 Scalar = str | bool | int | float
 Value = Scalar | tuple[Scalar, ...]
@@ -21,6 +22,24 @@ Value = Scalar | tuple[Scalar, ...]
 MAX_PATTERN: Final = 1000
 MAX_MATCHED_TEXT: Final = 1000
 _NESTED_QUANTIFIER = re.compile(r"\((?:\?:)?(?:\[\^?\]?[^\]]*\]|\\.|[^()\[\]\\])[+*][+?]?\)[+*{]")
+
+
+Matches = Callable[[str, str], bool]
+"""Whether a pattern is found in a text; may raise `SlowPatternError`."""
+
+
+class SlowPatternError(EdgewrightError):
+    """Looking for a pattern in a text takes longer than anybody should wait."""
+
+    code = "pattern.slow"
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__(f"takes too long to be checked against the pattern {pattern}")
+
+
+def found_in(pattern: str, text: str) -> bool:
+    """Return whether `pattern` is found in `text`, however long that takes."""
+    return re.search(pattern, text) is not None
 
 
 class DataType(StrEnum):
@@ -65,7 +84,7 @@ class Schema(Part, frozen=True, kw_only=True):
         """Whether values are arrays: by type, or because several options may be chosen (spec: CFG-5)."""
         return self.multiselect or self.data_type is not self.data_type.item
 
-    def judge(self, value: Value) -> Iterator[str]:
+    def judge(self, value: Value, matches: Matches = found_in) -> Iterator[str]:
         """Yield for people what is wrong with `value` (spec: CFG-2, CFG-4, CFG-5)."""
         if value in {"", ()}:
             if not self.allow_empty:
@@ -74,7 +93,7 @@ class Schema(Part, frozen=True, kw_only=True):
             yield f"expected {'an array' if self.takes_array else 'a single value'} of {self.data_type.item}"
         else:
             for item in value if isinstance(value, tuple) else (value,):
-                yield from self._judge_item(item)
+                yield from self._judge_item(item, matches)
 
     def coerce(self, text: str) -> Value:
         """Return `text` as a value of this type; raise ValueError when it is none. Rules are not judged."""
@@ -90,18 +109,18 @@ class Schema(Part, frozen=True, kw_only=True):
             raise ValueError(f"expected an array of {self.data_type.item}")
         return tuple(items)
 
-    def _judge_item(self, item: Scalar) -> Iterator[str]:
+    def _judge_item(self, item: Scalar, matches: Matches) -> Iterator[str]:
         if not _has_type(self.data_type.item, item):
             yield f"expected {self.data_type.item}, got {item!r}"
             return
         if self.options is not None and not any(_is_option(option, item) for option in self.options):
             yield f"{value_text(item)!r} is none of {', '.join(map(value_text, self.options))}"
         if isinstance(item, str):
-            yield from self._judge_text(item)
+            yield from self._judge_text(item, matches)
         elif not isinstance(item, bool):
             yield from self._judge_number(item)
 
-    def _judge_text(self, text: str) -> Iterator[str]:
+    def _judge_text(self, text: str, matches: Matches) -> Iterator[str]:
         if self.min_length is not None and len(text) < self.min_length:
             yield f"needs at least {self.min_length} characters"
         if self.max_length is not None and len(text) > self.max_length:
@@ -110,8 +129,12 @@ class Schema(Part, frozen=True, kw_only=True):
             return
         if len(text) > MAX_MATCHED_TEXT:
             yield f"takes at most {MAX_MATCHED_TEXT} characters where a pattern is set"
-        elif not re.search(self.regex_match, text):
-            yield f"does not match the pattern {self.regex_match}"
+            return
+        try:
+            if not matches(self.regex_match, text):
+                yield f"does not match the pattern {self.regex_match}"
+        except SlowPatternError as error:
+            yield str(error)
 
     def _judge_number(self, number: int | float) -> Iterator[str]:
         if self.min_value is not None and number < self.min_value:

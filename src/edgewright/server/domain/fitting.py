@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edgewright.protocol.capabilities import DeviceCapabilities
-from edgewright.protocol.description import ApplicationDescription, DescriptionProfile, validate_value
+from edgewright.protocol.description import ApplicationDescription, DescriptionProfile
 from edgewright.protocol.values import Value
 from edgewright.server.domain.assignments import (
     INSTALLED,
@@ -24,7 +24,7 @@ from edgewright.server.domain.assignments import (
     matching_groups,
     selects,
 )
-from edgewright.server.domain.parameters import changed_choice, effective_values
+from edgewright.server.domain.parameters import changed_choice, effective_values, wrong_with
 from edgewright.server.domain.placement import misfits
 from edgewright.server.errors import Fault, InvalidError
 
@@ -183,7 +183,7 @@ def check_values(description: ApplicationDescription, spec: AssignmentSpec) -> l
                 faults.append(Fault(field=here, message=message))
             elif value is not None:
                 faults += (
-                    Fault(field=here, message=message) for message in validate_value(description, name, value)
+                    Fault(field=here, message=message) for message in wrong_with(description, name, value)
                 )
     return faults
 

@@ -12,6 +12,7 @@ from edgewright.protocol.description import (
 from edgewright.protocol.profiles import Target
 from edgewright.protocol.values import Value
 from edgewright.server.errors import Fault, InvalidError
+from edgewright.server.patterns import matches
 
 
 def effective_values(
@@ -31,12 +32,20 @@ def effective_values(
                 faults.append(_fault(name, "a value is needed"))
         else:
             if has_use or name in chosen:
-                faults += (_fault(name, message) for message in validate_value(description, name, value))
+                faults += (_fault(name, message) for message in wrong_with(description, name, value))
             if has_use:
                 values[name] = value
     if faults:
         raise InvalidError("the parameters are not as the application wants them", *faults)
     return values
+
+
+def wrong_with(description: ApplicationDescription, parameter: str, value: Value) -> list[str]:
+    """Return for people what is wrong with a value, in bounded time whatever pattern the package has.
+
+    The one way the server judges values: of forms while somebody types, of requests, and before it installs.
+    """
+    return validate_value(description, parameter, value, matches)
 
 
 def changed_choice(
