@@ -47,6 +47,7 @@ class Running:
     application: str
     version: str
     truth: Truth
+    assignment_id: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -222,6 +223,7 @@ def _row(
                 application=record.application_id,
                 version=record.version,
                 truth=part.truth,
+                assignment_id=record.assignment_id,
             )
             for record, part in parts
             if part.truth is not Truth.REMOVED

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 from litestar import Response, delete, get, post, put
@@ -12,7 +13,10 @@ from edgewright.protocol.values import Value
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.truth import Truth
 from edgewright.server.fleet import deploying
+from edgewright.server.fleet.assignments import assignment_named
 from edgewright.server.operator_api.access import operator_of
+from edgewright.server.operator_api.assignment_documents import DeploymentRevisionEntry, RevertBody
+from edgewright.server.operator_api.assignment_views import show_deployment_revision
 from edgewright.server.operator_api.documents import (
     ChangedDeployment,
     DeploymentEntry,
@@ -25,6 +29,7 @@ from edgewright.server.operator_api.paging import (
     DEFAULT_LIMIT,
     Page,
     make_cursor,
+    page_of,
     read_number,
 )
 from edgewright.server.operator_api.queries import After, Limit, Search
@@ -45,6 +50,7 @@ async def list_deployments(
     request: ServerRequest,
     *,
     device: str | None = None,
+    assignment: str | None = None,
     application: str | None = None,
     version: str | None = None,
     in_state: Annotated[Truth | None, QueryParameter(name="state")] = None,
@@ -55,7 +61,8 @@ async def list_deployments(
 ) -> Page[DeploymentEntry]:
     """Return deployments by creation; removed ones only if asked for.
 
-    `device` is a client id; `q` is looked for in names, applications and devices.
+    `device` is a client id, `assignment` the name of one; `q` is looked for in names, applications and
+    devices.
     """
     wanted = deployments.Filter(
         client_id=device,
@@ -65,6 +72,9 @@ async def list_deployments(
         with_removed=removed or in_state is Truth.REMOVED,
     )
     async with context_of(request).database.reading() as connection:
+        if assignment is not None:
+            record = await assignment_named(connection, assignment)
+            wanted = replace(wanted, assignment_id=record.id)
         records = await _page(connection, wanted, in_state, limit=limit, after=after)
         entries = await deployment_entries(connection, records.items)
     return Page(items=entries, next=records.next, total=records.total)
@@ -135,6 +145,36 @@ async def show_history(request: ServerRequest, deployment_id: str) -> list[Statu
     async with context_of(request).database.reading() as connection:
         record = await deploying.deployment_called(connection, deployment_id)
         return [show_status(status) for status in await deployments.history(connection, record.id)]
+
+
+@get("/deployments/{deployment_id:str}/revisions", summary="Show what a deployment was")
+async def list_revisions(
+    request: ServerRequest, deployment_id: str, *, limit: Limit = DEFAULT_LIMIT, after: After = None
+) -> Page[DeploymentRevisionEntry]:
+    """Return every revision of a deployment, the newest first."""
+    async with context_of(request).database.reading() as connection:
+        record = await deploying.deployment_called(connection, deployment_id)
+        known = await deployments.revisions(connection, record.id)
+    shown = [show_deployment_revision(one) for one in known]
+    return page_of(shown, lambda one: str(one.number), limit=limit, after=after)
+
+
+@post(
+    "/deployments/{deployment_id:str}/revert",
+    status_code=200,
+    summary="Go back to an earlier revision of a deployment",
+    body=RevertBody,
+)
+async def revert_deployment(request: ServerRequest, deployment_id: str) -> Response[DeploymentEntry]:
+    """Give a deployment what it was in an earlier revision, as a new one; immutable values stay."""
+    context = context_of(request)
+    asked = await read_json(request, RevertBody)
+    async with context.database.writing() as connection:
+        expect(request, wish_in(await deploying.deployment_called(connection, deployment_id)))
+        record = await deploying.revert(
+            connection, deployment_id, asked.revision, actor=operator_of(request), now=context.clock()
+        )
+        return tagged(request, await deployment_entry(connection, record), of=wish_in(record))
 
 
 async def _page(

@@ -123,10 +123,12 @@ class DeploymentEntry(Shown, frozen=True, kw_only=True):
 
     `device` is the client id. `parameters` are the values the operator chose; `desired.parameters` has the
     package's defaults as well. `manifest_version` is that of the manifest which last changed it. `hold` is
-    there while the state is `waiting-for-approval` or `held`.
+    there while the state is `waiting-for-approval` or `held`. `assignment` is the name of the assignment it
+    belongs to, which alone changes it.
     """
 
     id: str
+    assignment: str | None
     device: str
     device_id: str
     application: str

@@ -26,6 +26,15 @@ async def read_json(request: ServerRequest, kind: type[Kind]) -> Kind:
         raise ProblemError(ProblemType.INVALID_REQUEST, f"the body is not JSON: {error}") from error
 
 
+async def read_plain(request: ServerRequest, *, limit: int = MAX_REQUEST_BYTES) -> Any:
+    """Return the body's JSON as it is, where somebody else says what is wrong with it."""
+    body = await read_body(request, limit=limit)
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProblemError(ProblemType.INVALID_REQUEST, f"the body is not JSON: {error}") from error
+
+
 def _fault(body: bytes, text: str) -> Fault:
     """Return which field a decoding error is about; the decoder does not name the members of mappings."""
     message, _, path = text.partition(" - at `")

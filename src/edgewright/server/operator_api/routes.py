@@ -2,7 +2,15 @@
 
 from litestar import Router
 
-from edgewright.server.operator_api import deployments, devices, enrollments, packages, policies, sources
+from edgewright.server.operator_api import (
+    assignments,
+    deployments,
+    devices,
+    enrollments,
+    packages,
+    policies,
+    sources,
+)
 from edgewright.server.operator_api.queries import check_query
 
 PREFIX = "/operator/v1"
@@ -50,6 +58,9 @@ def operator_router() -> Router:
             deployments.change_deployment,
             deployments.delete_deployment,
             deployments.show_history,
+            deployments.list_revisions,
+            deployments.revert_deployment,
+            *assignments.HANDLERS,
         ],
         security=[{"token": []}],
         tags=["operator"],

@@ -24,7 +24,7 @@ from edgewright.server.operator_api.documents import (
     StatusEntry,
 )
 from edgewright.server.operator_api.site_views import show_hold
-from edgewright.server.store import deployments, sites
+from edgewright.server.store import assignments, deployments, sites
 from edgewright.server.store.deployments import DeploymentRecord, StatusRecord
 from edgewright.server.store.packages import PackageRecord
 from edgewright.server.store.sites import SiteSummary
@@ -36,11 +36,13 @@ _EACH = 5_000
 async def deployment_entry(connection: AsyncConnection, record: DeploymentRecord) -> DeploymentEntry:
     """Show one deployment."""
     site = (await sites.summaries(connection, record.client_id)).get(record.client_id)
+    names = await assignments.names(connection)
     return show_deployment(
         record,
         await deployments.current_document(connection, record),
         await deployments.last_status(connection, record.id),
         site,
+        names.get(record.assignment_id or 0),
     )
 
 
@@ -53,9 +55,14 @@ async def deployment_entries(
     documents = await deployments.current_documents(connection, among)
     owners = None if among is None else sorted({record.client_id for record in records})
     reported = await sites.of_clients(connection, owners)
+    names = await assignments.names(connection)
     return [
         show_deployment(
-            record, documents.get(record.id), statuses.get(record.id), reported.get(record.client_id)
+            record,
+            documents.get(record.id),
+            statuses.get(record.id),
+            reported.get(record.client_id),
+            names.get(record.assignment_id or 0),
         )
         for record in records
     ]
@@ -66,12 +73,14 @@ def show_deployment(
     document: bytes | None,
     status: StatusRecord | None,
     site: SiteSummary | None,
+    assignment: str | None,
 ) -> DeploymentEntry:
-    """Show one deployment: its record, its present document, its last report and its site's, if any."""
+    """Show one deployment: its record, its present document, its last report, its site's, its assignment."""
     hold = hold_on(record, status, holds_of(site))
     state = truth_of(record, status, hold)
     return DeploymentEntry(
         id=record.id,
+        assignment=assignment,
         device=record.client_id,
         device_id=record.device_id,
         application=record.application_id,

@@ -62,6 +62,12 @@ async def every(connection: AsyncConnection, *, deleted: bool = False) -> list[A
     return await all_of(connection, AssignmentRecord, query)
 
 
+async def names(connection: AsyncConnection) -> dict[int, str]:
+    """Return the names of all assignments, deleted ones as well, by their ids."""
+    rows = await connection.execute(select(assignments.c.id, assignments.c.name))
+    return {row.id: row.name for row in rows}
+
+
 async def add(
     connection: AsyncConnection, *, name: str, application_id: str, now: datetime
 ) -> AssignmentRecord:

@@ -75,6 +75,7 @@ class Filter:
     """
 
     client_id: str | None = None
+    assignment_id: int | None = None
     application_id: str | None = None
     version: str | None = None
     text: str | None = None
@@ -297,6 +298,7 @@ def _condition(wanted: Filter) -> ColumnElement[bool]:
             (deployments.c.client_id, wanted.client_id),
             (deployments.c.application_id, wanted.application_id),
             (deployments.c.version, wanted.version),
+            (deployments.c.assignment_id, wanted.assignment_id),
         )
         if value is not None
     ]
