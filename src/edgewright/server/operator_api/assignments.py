@@ -79,6 +79,7 @@ async def show_one(request: ServerRequest, name: str) -> Response[AssignmentDeta
     summary="Make or change an assignment",
     body=AssignmentBody,
     creates=True,
+    dry_run=True,
 )
 async def put_assignment(request: ServerRequest, name: str) -> Response[AssignmentDetail]:
     """Say what an assignment wants from now on, and begin to roll it out.
@@ -133,6 +134,7 @@ async def list_revisions(
     status_code=200,
     summary="Go back to an earlier revision",
     body=RevertBody,
+    dry_run=True,
 )
 async def revert_assignment(request: ServerRequest, name: str) -> Response[AssignmentDetail]:
     """Have an assignment say what it said in an earlier revision, as a new one, and begin to roll it out."""
@@ -142,7 +144,7 @@ async def revert_assignment(request: ServerRequest, name: str) -> Response[Assig
     return await _put(request, prepared)
 
 
-@delete("/assignments/{name:str}", status_code=200, summary="Delete an assignment")
+@delete("/assignments/{name:str}", status_code=200, summary="Delete an assignment", dry_run=True)
 async def delete_assignment(request: ServerRequest, name: str) -> AssignmentDetail:
     """Begin to remove what an assignment brought from all its devices; its name is free at once."""
     context = context_of(request)

@@ -164,6 +164,7 @@ async def list_revisions(
     status_code=200,
     summary="Go back to an earlier revision of a deployment",
     body=RevertBody,
+    dry_run=True,
 )
 async def revert_deployment(request: ServerRequest, deployment_id: str) -> Response[DeploymentEntry]:
     """Give a deployment what it was in an earlier revision, as a new one; immutable values stay."""

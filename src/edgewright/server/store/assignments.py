@@ -1,6 +1,5 @@
 """Assignments and their revisions. Deleted ones stay, as their deployments are still being removed."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -137,14 +136,3 @@ async def newest_revisions(connection: AsyncConnection) -> dict[int, AssignmentR
     )
     found = await all_of(connection, AssignmentRevision, query)
     return {one.assignment_id: one for one in found}
-
-
-async def using_package(connection: AsyncConnection, application_id: str, version: str) -> list[str]:
-    """Return the names of the assignments whose newest revision wants this version of an application."""
-    newest = await newest_revisions(connection)
-    return [
-        record.name
-        for record in await every(connection)
-        if record.application_id == application_id
-        and json.loads(newest[record.id].spec)["version"] == version
-    ]
