@@ -11,6 +11,7 @@ import yaml
 from support.fleet_store import description
 from support.foreign_client import ForeignClient, capabilities
 from support.operating import assert_problem, tar_of, upload
+from support.processes import wait_until
 from support.server_process import OperatorClient, ServerProcess
 
 SITES = {"north-1": "north", "north-2": "north", "south-1": "south"}
@@ -60,6 +61,11 @@ def wanted(device: ForeignClient) -> dict[str, Any]:
     return found
 
 
+def comes(device: ForeignClient, expected: dict[str, Any]) -> None:
+    """Wait until the device is told to have this: rollouts take their own time."""
+    wait_until(lambda: wanted(device) == expected, what=f"a desired state of {expected}")
+
+
 DEFAULTS = {"greeting": "hello", "interval": 30, "mode": "slow", "sensors": ["a"]}
 
 
@@ -79,11 +85,9 @@ def test_an_assignment_reaches_the_devices_it_selects_with_their_values(
     assert operator.items("/assignments") == []
     made = operator.request("PUT", "/assignments/shop", wish)
     assert made.status == 201, made.body
-    assert {name: wanted(device) for name, device in devices.items()} == {
-        "north-1": {"shop": {**DEFAULTS, "interval": 5, "mode": "fast"}},
-        "north-2": {"shop": {**DEFAULTS, "interval": 9, "mode": "fast"}},
-        "south-1": {},
-    }
+    comes(devices["north-1"], {"shop": {**DEFAULTS, "interval": 5, "mode": "fast"}})
+    comes(devices["north-2"], {"shop": {**DEFAULTS, "interval": 9, "mode": "fast"}})
+    assert wanted(devices["south-1"]) == {}
     (listed,) = operator.items("/assignments")
     assert (listed["revision"], listed["deployments"]) == (1, {"waiting": 2})
     assert {one["device"]: one["assignment"] for one in operator.items("/deployments?assignment=shop")} == {
@@ -102,6 +106,8 @@ def test_an_assignment_goes_back_and_away(
     operator = server.operator
     operator.put("/assignments/shop", body(reason="first try"))
     operator.put("/assignments/shop", body(version="2.0.0", parameters={"interval": 7}))
+    comes(devices["north-1"], {"shop": {**DEFAULTS, "interval": 7}})
+    comes(devices["north-2"], {"shop": {**DEFAULTS, "interval": 7}})
     seen = operator.post(
         "/assignments/shop/preview?action=change", body(version="2.0.0", parameters={"interval": 8})
     )
@@ -116,12 +122,12 @@ def test_an_assignment_goes_back_and_away(
         }
     ]
     assert operator.post("/assignments/shop/revert", {"revision": 1})["revision"] == 3
-    assert wanted(devices["north-1"]) == {"shop": DEFAULTS}
+    comes(devices["north-1"], {"shop": DEFAULTS})
     told = [(one["number"], one["reason"]) for one in operator.items("/assignments/shop/revisions")]
     assert told == [(3, "back to revision 1"), (2, ""), (1, "first try")]
     gone = operator.delete("/assignments/shop")
     assert gone["deleted"] is not None
-    assert wanted(devices["north-1"]) == {}
+    comes(devices["north-1"], {})
     assert_problem(operator.request("GET", "/assignments/shop"), 404, "no assignment 'shop'")
 
 
@@ -130,7 +136,9 @@ def test_what_belongs_to_an_assignment_is_changed_there(
 ) -> None:
     operator = server.operator
     operator.put("/assignments/shop", body())
-    (one, _) = operator.items("/deployments?assignment=shop")
+    one = wait_until(
+        lambda: next(iter(operator.items("/deployments?assignment=shop")), None), what="a deployment"
+    )
     path = f"/deployments/{one['id']}"
     for method, suffix, value in (
         ("PUT", "", {}),

@@ -242,7 +242,7 @@ def test_a_package_that_an_assignment_wants_stays_and_one_that_is_gone_hinders_n
         return lambda c: catalogue.remove_package(c, "shop", version, actor=WHO, now=NOW)
 
     run(path, put(target={"selector": "site=rome"}))
-    with pytest.raises(ConflictError, match="1 assignments, the first is shop"):
+    with pytest.raises(ConflictError, match="1 assignments, among them the assignment 'shop'"):
         run(path, remove("1.0.0"))
     run(path, put(version="2.0.0", target={"selector": "site=rome"}), remove("1.0.0"))
     with pytest.raises(InvalidError, match=r"as 2\.0\.0, not as 1\.0\.0"):
