@@ -1,8 +1,11 @@
 """The frame of the pages in a real browser: what every page has, live news, search, keys and errors."""
 
+from urllib.parse import urlencode
+
 import pytest
 
 from support.browser import SCHEMES, WIDTHS, visit
+from support.gallery import gallery
 from support.server_process import ServerProcess
 
 
@@ -205,3 +208,105 @@ def test_every_page_fits_reads_well_and_works_by_keyboard(somebody, width, schem
         if told:
             found[path] = told
     assert found == {}
+
+
+def serve(visitor, path, *documents):
+    """Have the browser get these documents at `path`, the last one again and again."""
+    left = list(documents)
+
+    def answer(route):
+        route.fulfill(body=left.pop(0) if len(left) > 1 else left[0], content_type="text/html; charset=utf-8")
+
+    visitor.page.route(f"**{path}", answer)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_everything_pages_are_made_of_fits_reads_well_and_works_by_keyboard(somebody, width, scheme):
+    ada = somebody("operator", width=width, scheme=scheme)
+    serve(ada, "/gallery", gallery())
+    ada.go("/gallery")
+    ada.picture(f"gallery-{width}-{scheme}")
+    told = [*ada.faults(), *ada.sticks_out(), *ada.unreachable(), *ada.complaints]
+    assert told + (ada.too_small() if width < 1000 else []) == []
+
+
+def test_what_asks_first_is_a_dialog_that_changes_nothing_when_it_is_left(somebody):
+    ada = somebody("operator")
+    serve(ada, "/gallery", gallery())
+    ada.go("/gallery")
+    dialog = ada.page.get_by_role("dialog", name="Retire edge-berlin-01?")
+    for leave in (
+        lambda: ada.page.keyboard.press("Escape"),
+        dialog.get_by_role("button", name="Cancel").click,
+    ):
+        ada.page.get_by_role("button", name="Retire…").click()
+        assert dialog.is_visible()
+        assert ada.page.evaluate("document.activeElement.textContent") == "Cancel"
+        leave()
+        dialog.wait_for(state="hidden")
+    assert all("/retire" not in url for url in ada.requests)
+
+
+def test_what_asks_first_does_so_without_scripts_as_well(somebody):
+    ada = somebody("operator", scripts=False)
+    serve(ada, "/gallery", gallery())
+    ada.go("/gallery")
+    ada.page.get_by_role("button", name="Retire…").click()
+    dialog = ada.page.get_by_role("dialog", name="Retire edge-berlin-01?")
+    assert dialog.is_visible()
+    dialog.get_by_role("button", name="Cancel").click()
+    dialog.wait_for(state="hidden")
+
+
+def test_texts_to_copy_are_copied(somebody):
+    ada = somebody("operator")
+    ada.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=ada.address)
+    serve(ada, "/gallery", gallery())
+    ada.go("/gallery")
+    ada.page.get_by_role("button", name="Copy", exact=True).click()
+    ada.page.get_by_role("button", name="Copied").wait_for()
+    copied = ada.page.evaluate("navigator.clipboard.readText()")
+    assert copied == "edgewright agent enroll --file enrolment.json"
+
+
+LIVE = """<!doctype html><html lang="en"><head><title>%s</title><meta name="csrf" content="">
+<script src="/static/vendor/htmx.min.js" defer></script>
+<script src="/static/vendor/idiomorph-ext.min.js" defer></script>
+<script src="/static/app.js" defer></script></head>
+<body data-topics="devices"><p id="offline" hidden></p><input aria-label="Outside">
+<div id="live"><p id="word">%s</p><details id="more"><summary>More</summary>Details of %s</details>
+<form id="form"><input aria-label="Inside" name="a" value=""></form><button id="button">Press</button></div>
+</body></html>"""
+
+
+def test_news_arrive_without_a_reload_and_leave_alone_what_somebody_does(somebody, server):
+    ada = somebody("operator")
+    serve(ada, "/live-page", LIVE % ("one", "one", "one"), LIVE % ("two", "two", "two"))
+    with ada.page.expect_response("**/live?topics=devices"):
+        ada.go("/live-page")
+    ada.page.evaluate("document.body.dataset.same = 'yes'")
+    ada.page.get_by_text("More").click()
+    ada.page.get_by_label("Inside").fill("half a sen")
+    ada.page.get_by_label("Outside").fill("tence")
+    ada.page.locator("#button").focus()
+    server.operator.post("/devices/live-01/accept")
+    ada.page.locator("#word").get_by_text("two").wait_for()
+    assert ada.page.title() == "two"
+    assert ada.page.get_by_text("Details of two").is_visible()
+    assert ada.page.get_by_label("Inside").input_value() == "half a sen"
+    assert ada.page.get_by_label("Outside").input_value() == "tence"
+    assert ada.page.evaluate("document.activeElement.id") == "button"
+    assert ada.page.evaluate("document.body.dataset.same") == "yes"
+
+
+@pytest.mark.parametrize("topics", ["", ",,", "a\nb", ",".join(map(str, range(40))), "x" * 400])
+def test_nobody_listens_to_what_cannot_change(server, topics):
+    answer = server.operator.request("GET", f"/live?{urlencode({'topics': topics})}", prefix="")
+    assert answer.status == 422
+    assert answer.json["errors"][0]["field"] == "topics"
+
+
+def test_strangers_hear_of_no_change(server):
+    answer = server.operator.request("GET", "/live?topics=devices", prefix="", token="")
+    assert (answer.status, answer.headers["location"]) == (303, "/login?next=/live%3Ftopics%3Ddevices")

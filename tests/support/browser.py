@@ -134,13 +134,15 @@ class Visitor:
         self.page.locator("body").press("Tab")
         told: list[str] = []
         seen: set[str] = set()
+        # Once round, and through the browser's own buttons, wherever the focus was at first.
         for _ in range(wanted + 20):
             here = self.page.evaluate(_FOCUSED)
-            if here is None or here["number"] in seen:
+            if here is not None and here["number"] in seen:
                 break
-            seen.add(here["number"])
-            if not here["shows"]:
-                told.append(f"focus does not show: {here['html']}")
+            if here is not None:
+                seen.add(here["number"])
+                if not here["shows"]:
+                    told.append(f"focus does not show: {here['html']}")
             self.page.keyboard.press("Tab")
         missed: list[str] = self.page.evaluate(_MISSED, sorted(seen))
         return told + [f"never reached: {html}" for html in missed]
