@@ -42,11 +42,11 @@ def test_a_device_is_what_it_was_heard_to_be(operator: OperatorClient, tmp_path:
         (invited,) = operator.items(f"/devices?q={unique}")
         assert (invited["state"], invited["said"], invited["last_contact"]) == ("never", None, None)
         client.report_capabilities(unique, capabilities(unique) | {"labels": {"site": "bonn"}})
-        (heard,) = operator.items(f"/devices?q={unique}&state=converged&selector=site=bonn")
-        assert (heard["said"], heard["contact"]["state"]) == ("converged", "in-contact")
+        (heard,) = operator.items(f"/devices?q={unique}&state=empty&selector=site=bonn")
+        assert (heard["said"], heard["contact"]["state"]) == ("empty", "in-contact")
         shown = operator.get(f"/devices/{unique}")
         assert {name: shown[name] for name in ("state", "labels", "admission")} == {
-            "state": "converged",
+            "state": "empty",
             "labels": {"site": "bonn"},
             "admission": "accepted",
         }

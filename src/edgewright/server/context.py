@@ -19,12 +19,15 @@ from edgewright.server.overview import Overview, Row
 from edgewright.server.passwords import Passwords
 from edgewright.server.settings import ServerSettings
 from edgewright.server.standings import Standings
-from edgewright.server.store import clients, runs
+from edgewright.server.store import clients, runs, timeline
 from edgewright.server.store.clients import Client
 from edgewright.server.store.database import Database
 
 # How often the server writes that it runs, if there is nothing else to write.
 ALIVE_EVERY = timedelta(hours=1)
+
+# How far back the timeline of a device tells of its contact.
+KEEP_CONTACTS = timedelta(days=400)
 
 ServerRequest = Request[Any, Any, State]
 
@@ -86,6 +89,10 @@ class ServerContext:
         async with self.database.writing() as connection:
             self.run = await runs.begin(connection, now=self.saved)
             gaps = await runs.gaps(connection)
+            await timeline.forget_contacts(connection, before=self.saved - KEEP_CONTACTS)
+            noted = await timeline.last_contacts(connection)
+        await self.overview.refresh()
+        self.overview.note_contacts(noted)
         self.deaf = tuple((stopped.timestamp(), started.timestamp()) for stopped, started in gaps)
 
     def heard_of(self, client_id: str) -> None:
@@ -103,8 +110,16 @@ class ServerContext:
         return await self.overview.rows(heard.contacts, heard.now, heard.deaf)
 
     async def tell_news(self) -> None:
-        """Announce what changed without a transaction: who was heard of, and whose word is another now."""
+        """Announce what changed without a transaction: who was heard of, and whose word is another now.
+
+        That the contact with a device changed is written down as well, for its timeline.
+        """
         await self.rows()
+        changed = self.overview.contact_changes()
+        if changed:
+            async with self.database.writing() as connection:
+                await timeline.note_contacts(connection, changed)
+            self.overview.note_contacts({one.client_id: one.word for one in changed})
         topics = self.overview.news(self.clock())
         if topics:
             self.database.tell(topics)

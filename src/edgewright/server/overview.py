@@ -10,14 +10,14 @@ import asyncio
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.calendar import Interval
-from edgewright.server.domain.contact import Announced, ContactState, contact, stays
+from edgewright.server.domain.contact import Announced, Contact, ContactState, contact, stays
 from edgewright.server.domain.device_state import DeviceState, Word, device_state, last_said
 from edgewright.server.domain.truth import Truth
 from edgewright.server.fleet.labels import labels_of
@@ -29,11 +29,13 @@ from edgewright.server.store.database import EVERYBODY, Database
 from edgewright.server.store.deployments import DeploymentRecord, StatusRecord
 from edgewright.server.store.devices import Device
 from edgewright.server.store.sites import SiteSummary
+from edgewright.server.store.timeline import ContactChange
 
 # More changed devices than this are not named one by one: everything is read anew.
 MOST_NAMED = 400
 # How long who watches the whole fleet may be left with older times of last contact.
 CONTACTS_EVERY = timedelta(seconds=15)
+_WORTH_NOTING = frozenset({Contact.IN_CONTACT, Contact.PLANNED_SILENCE, Contact.SILENT})
 _DEVICE_TOPIC = "device:"
 _NUMBER = re.compile(r"([0-9]+)")
 
@@ -55,7 +57,7 @@ class Row:
     """One client: what the database says of it, and how it stands, as of the last `Overview.rows`.
 
     `said` is made of the last reports alone; `found` and `state` are what is true until `until`, and `told`
-    is what those who watch were told of last.
+    is what those who watch were told of last. `noted` is the contact that was written down last.
     """
 
     client: Client
@@ -72,6 +74,7 @@ class Row:
     found: ContactState | None = None
     state: DeviceState = field(default_factory=lambda: last_said(()))
     told: tuple[Word, datetime | None] | None = None
+    noted: str | None = None
     looked: float = inf
     until: float = -inf
 
@@ -138,6 +141,25 @@ class Overview:
             self._untold = None
         return topics
 
+    def contact_changes(self) -> list[ContactChange]:
+        """Return whose contact is another one than `noted`, as of the last `rows`, and from when on.
+
+        That a device is about to speak, as after every start of this server, is nothing to look back at.
+        """
+        changed: list[ContactChange] = []
+        for row in self._rows.values():
+            if row.found is not None and row.found.word in _WORTH_NOTING and row.found.word != row.noted:
+                since = row.last if row.found.word is Contact.IN_CONTACT else _moment(row.found.since)
+                at = since or datetime.fromtimestamp(row.looked, UTC)
+                changed.append(ContactChange(client_id=row.client_id, at=at, word=row.found.word))
+        return changed
+
+    def note_contacts(self, words: Mapping[str, str]) -> None:
+        """Remember which contact of each client (by id) was written down last."""
+        for client_id, word in words.items():
+            if client_id in self._rows:
+                self._rows[client_id].noted = word
+
     async def refresh(self) -> None:
         """Read what changed since the last time."""
         async with self._reading:
@@ -153,7 +175,9 @@ class Overview:
                 raise
             gone = (set(self._rows) if are_all else changed) - fresh.keys()
             for client_id, row in fresh.items():
-                row.told = self._rows[client_id].told if client_id in self._rows else None
+                if client_id in self._rows:
+                    known = self._rows[client_id]
+                    row.told, row.noted = known.told, known.noted
             is_same = fresh.keys() <= self._rows.keys()
             for client_id in gone:
                 self._rows.pop(client_id, None)
@@ -234,6 +258,10 @@ def _row(
         text="\n".join(words).casefold(),
         order=natural(client.client_id),
     )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def natural(name: str) -> tuple[object, ...]:

@@ -106,7 +106,6 @@ async def _serve(
         )
         await context.begin()
         await context.standings.load()
-        await context.overview.refresh()
         contexts = (tls.device_context(identity), tls.web_context(identity))
         check = tls.spiffe_peer(settings.trust_domain, settings.wfm_id)
         device = _Listener(device_app(context), contexts[0], tls.device_connection(check))

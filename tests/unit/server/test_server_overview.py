@@ -131,15 +131,15 @@ def test_a_word_changes_by_itself_and_who_watches_is_told(path: Path) -> None:
                 found = await rows_of(known, heard, at)
                 return found["day"].state.word, found["always"].state.word
 
-            assert await words(NOW) == (Word.CONVERGED, Word.CONVERGED)
+            assert await words(NOW) == (Word.EMPTY, Word.EMPTY)
             assert known.news(NOW) == set(), "the first look is no news"
-            assert await words(NOW + timedelta(minutes=9)) == (Word.SILENT, Word.CONVERGED)
+            assert await words(NOW + timedelta(minutes=9)) == (Word.SILENT, Word.EMPTY)
             assert known.news(NOW + timedelta(minutes=9)) == {"contact:day", "contacts"}
             assert await words(NOW + timedelta(minutes=10)) == (Word.SILENT, Word.SILENT)
             # It is heard of again, and then its night begins. Nobody calls it lost, nor well.
             evening = NOW.replace(hour=21, minute=59)
             heard["day"] = evening
-            assert await words(evening) == (Word.CONVERGED, Word.SILENT)
+            assert await words(evening) == (Word.EMPTY, Word.SILENT)
             assert await words(evening + timedelta(minutes=1)) == (Word.PLANNED_SILENCE, Word.SILENT)
             assert await words(evening + timedelta(hours=7)) == (Word.PLANNED_SILENCE, Word.SILENT)
             assert await words(evening + timedelta(hours=8, minutes=2)) == (Word.EXPECTED, Word.SILENT)
@@ -218,15 +218,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
         pytest.param({"state": "silent"}, "23", id="a word"),
         pytest.param({"state": "silent, retired"}, "236", id="two words"),
         pytest.param({"contact": "never"}, "45", id="contact"),
-        pytest.param({"said": "converged"}, "123", id="what was said last"),
+        pytest.param({"said": "empty"}, "123", id="what was said last"),
         pytest.param({"selector": "site=bonn"}, "246", id="labels"),
         pytest.param({"selector": "site in (bonn, berlin), !spare"}, "123456", id="more of a selector"),
         pytest.param({"q": "EDGE-3"}, "3", id="a name, whatever its case"),
         pytest.param({"q": "site=ber"}, "135", id="a label"),
         pytest.param({"application": "shop"}, "", id="an application nobody has"),
         pytest.param({"sort": "-name"}, "654321", id="backwards"),
-        pytest.param({"sort": "heard", "state": "silent,converged"}, "231", id="who was heard of long ago"),
-        pytest.param({"sort": "-heard", "state": "silent,converged"}, "132", id="who was heard of just now"),
+        pytest.param({"sort": "heard", "state": "silent,empty"}, "231", id="who was heard of long ago"),
+        pytest.param({"sort": "-heard", "state": "silent,empty"}, "132", id="who was heard of just now"),
         pytest.param({"sort": "state"}, "234516", id="who needs a person first"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 from edgewright.server import run
 from edgewright.server.context import ALIVE_EVERY, ServerContext
+from edgewright.server.overview import Overview
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
 
@@ -40,7 +41,7 @@ def context(database: Any) -> ServerContext:
         web_url="",
         registries=nothing,
         standings=nothing,
-        overview=nothing,
+        overview=Overview(database) if isinstance(database, Database) else nothing,
         holds=nothing,
         looks=nothing,
         clock=lambda: NOW,

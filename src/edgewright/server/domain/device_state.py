@@ -26,6 +26,7 @@ class Word(StrEnum):
     EXPECTED = "expected"
     PLANNED_SILENCE = "planned-silence"
     NEVER = "never"
+    EMPTY = "empty"
     CONVERGED = "converged"
     RETIRED = "retired"
 
@@ -93,12 +94,12 @@ def device_state(contact: ContactState | None, said: DeviceState, *, retired: fl
 def last_said(parts: Sequence[Part]) -> DeviceState:
     """Return what the last reports amount to: the word that most needs a person, since the first that has it.
 
-    A device that is to have nothing has what it is to have. `until` is when the first of what is held may
+    A device that is to have nothing is empty. `until` is when the first of what is held may
     go on.
     """
     words = [(_OF_DEPLOYMENT[part.truth], part) for part in parts if part.truth is not Truth.REMOVED]
     if not words:
-        return DeviceState(word=Word.CONVERGED, said=Word.CONVERGED)
+        return DeviceState(word=Word.EMPTY, said=Word.EMPTY)
     worst = min((word for word, _ in words), key=SEVERITY.__getitem__)
     having = [part for word, part in words if word is worst]
     known = [part.since for part in having if part.since is not None]

@@ -7,7 +7,7 @@ from edgewright.server.errors import SetupError
 from edgewright.server.store.database import schema_version
 
 # The newest migration. Known here so that an up-to-date start does not have to load Alembic.
-HEAD = "0006"
+HEAD = "0007"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

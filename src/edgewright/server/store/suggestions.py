@@ -43,6 +43,12 @@ async def for_client(connection: AsyncConnection, client_id: str) -> Suggestion 
     return await get(connection, client_id) or await get(connection, EVERYBODY)
 
 
+async def owners(connection: AsyncConnection) -> list[str]:
+    """Return the ids of all clients with a suggestion of their own, sorted."""
+    query = select(suggestions.c.client_id).where(suggestions.c.client_id != EVERYBODY)
+    return list((await connection.scalars(query.order_by(suggestions.c.client_id))).all())
+
+
 async def put(connection: AsyncConnection, suggestion: Suggestion) -> None:
     """Suggest this one from now on."""
     await remove(connection, suggestion.client_id)

@@ -16,6 +16,7 @@ from edgewright.server.store.tables.base import Instant, Unsigned64, metadata
 from edgewright.server.store.tables.catalogue import listings, package_files, packages, sources
 from edgewright.server.store.tables.clients import (
     clients,
+    contact_changes,
     devices,
     enrollments,
     site_audit,
@@ -40,6 +41,7 @@ __all__ = [
     "audit",
     "bundles",
     "clients",
+    "contact_changes",
     "deployment_revisions",
     "deployments",
     "devices",

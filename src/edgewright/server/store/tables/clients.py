@@ -6,6 +6,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     String,
@@ -97,4 +98,17 @@ suggestions = Table(
     Column("tag", String(12), nullable=False),
     Column("created", Instant, nullable=False),
     Column("actor", String, nullable=False),
+)
+
+# From when on the contact with a client was another one, for its timeline: a word of `domain.contact`.
+contact_changes = Table(
+    "contact_changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("client_id", String, ForeignKey("clients.client_id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("word", String(16), nullable=False),
+    Index("ix_contact_changes_client_id", "client_id", "id"),
+    Index("ix_contact_changes_at", "at"),
+    sqlite_autoincrement=True,
 )
