@@ -39,6 +39,7 @@ def routes(operator: OperatorClient) -> list[tuple[str, str]]:
         "{version}": "1",
         "{deployment_id}": NOWHERE,
         "{name}": "nothing",
+        "{rollout_id}": NOWHERE,
     }
     found = []
     for template, methods in schema["paths"].items():
@@ -94,6 +95,14 @@ def test_the_api_describes_all_of_itself(routes: list[tuple[str, str]]) -> None:
             ("PUT", f"/operator/v1/deployments/{NOWHERE}"),
             ("DELETE", f"/operator/v1/deployments/{NOWHERE}"),
             ("GET", f"/operator/v1/deployments/{NOWHERE}/history"),
+            ("GET", "/operator/v1/rollouts"),
+            ("GET", f"/operator/v1/rollouts/{NOWHERE}"),
+            ("GET", f"/operator/v1/rollouts/{NOWHERE}/steps"),
+            ("GET", f"/operator/v1/rollouts/{NOWHERE}/events"),
+            *(
+                ("POST", f"/operator/v1/rollouts/{NOWHERE}/{verb}")
+                for verb in ("pause", "resume", "proceed", "cancel", "skip", "retry")
+            ),
         ]
     )
 

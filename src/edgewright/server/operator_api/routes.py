@@ -9,6 +9,7 @@ from edgewright.server.operator_api import (
     enrollments,
     packages,
     policies,
+    rollouts,
     sources,
 )
 from edgewright.server.operator_api.queries import check_query
@@ -61,6 +62,7 @@ def operator_router() -> Router:
             deployments.list_revisions,
             deployments.revert_deployment,
             *assignments.HANDLERS,
+            *rollouts.HANDLERS,
         ],
         security=[{"token": []}],
         tags=["operator"],
