@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
@@ -30,6 +31,8 @@ _PORTION: Final = 10
 # A look at many devices takes its time; so much of the time, at most, goes into that.
 _SHARE: Final = 0.1
 _DEVICE: Final = "device:"
+# Nobody waits longer than this for the first look.
+_SETTLED: Final = timedelta(seconds=2)
 
 
 class Conductor:
@@ -40,6 +43,7 @@ class Conductor:
         self._heard: set[str] = set()
         self._woken = asyncio.Event()
         self._not_reverted: set[str] = set()
+        self._waiting: list[asyncio.Future[None]] = []
         context.database.when_changed(self._note)
 
     async def run(self) -> None:
@@ -49,11 +53,27 @@ class Conductor:
             started = time.monotonic()
             is_whole = started >= next_whole
             self._woken.clear()
+            waiting, self._waiting = self._waiting, []
             wake = await self._round(is_whole=is_whole)
+            for one in waiting:
+                if not one.done():
+                    one.set_result(None)
             took = time.monotonic() - started
             if is_whole:
                 next_whole = started + max(LOOK_EVERY.total_seconds(), took / _SHARE)
             await self._pause(took, min(next_whole - time.monotonic(), self._until(wake)))
+
+    async def settle(self) -> None:
+        """Return when what was committed so far has been looked at, or soon even so.
+
+        Who has just changed an assignment finds at once what became of it, unless that takes its time.
+        """
+        seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(seen)
+        self._woken.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLED.total_seconds()):
+                await seen
 
     async def _pause(self, took: float, longest: float) -> None:
         """Wait until there is news, `longest` seconds at most, and so long that others have their share."""

@@ -1,6 +1,6 @@
 """What the parts of one running server share; made once, at start, and handed to both applications."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+async def nothing_to_settle() -> None:
+    """Return at once: nobody takes rollouts further here."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """Who was heard of at `now`: `contacts` are at least as new as what is saved, `deaf` is when nobody
@@ -57,7 +61,8 @@ class ServerContext:
     """The database, the identity, the addresses; and when each client was heard of.
 
     `contacts` are those since the last save, `heard_at` all since the start. `run` is the number of this
-    run, `deaf` when no server ran here, in unix seconds.
+    run, `deaf` when no server ran here, in unix seconds. `settle` waits a moment for rollouts to follow what
+    was just committed.
     """
 
     database: Database
@@ -79,6 +84,7 @@ class ServerContext:
     run: int = 0
     deaf: Sequence[Interval] = ()
     saved: datetime = field(default_factory=utc_now)
+    settle: Callable[[], Awaitable[None]] = nothing_to_settle
 
     def __post_init__(self) -> None:
         self.changes = Changes(self.database)

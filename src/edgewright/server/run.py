@@ -179,11 +179,13 @@ async def _upkeep(
             contexts[1].load_cert_chain(identity.web_certificate, identity.web_key)
             log.info("renewed the server's certificates")
 
+    conductor = Conductor(context)
+    context.settle = conductor.settle
     tasks = [
         asyncio.create_task(repeat(UPKEEP_EVERY, certificates, "renewing certificates")),
         asyncio.create_task(repeat(NEWS_EVERY, context.tell_news, "looking at the contacts")),
         asyncio.create_task(repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
-        asyncio.create_task(Conductor(context).run()),
+        asyncio.create_task(conductor.run()),
     ]
     try:
         yield

@@ -153,6 +153,7 @@ async def delete_assignment(request: ServerRequest, name: str) -> AssignmentDeta
     async with context.database.writing() as connection:
         expect(request, wish_in(await fleet.assignment_named(connection, name)))
         record = await fleet.delete(connection, prepared, actor=operator_of(request), now=context.clock())
+    await context.settle()
     counts = counts_of(await context.rows())
     async with context.database.reading() as connection:
         return await assignment_detail(connection, record, counts)
@@ -181,6 +182,7 @@ async def _put(request: ServerRequest, prepared: Prepared) -> Response[Assignmen
         present = await assignments.named(connection, prepared.name)
         expect(request, None if present is None else wish_in(present))
         record = await fleet.put(connection, prepared, actor=operator_of(request), now=context.clock())
+    await context.settle()
     return await _shown(request, record, status=201 if present is None else 200)
 
 

@@ -1,0 +1,255 @@
+"""Rollouts on a real server: devices report, people steer, the server is killed, and it goes on."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.fleet_store import description
+from support.foreign_client import ForeignClient, capabilities
+from support.operating import assert_problem, tar_of, upload
+from support.processes import wait_until
+from support.server_process import OperatorClient, ServerProcess
+
+NAMES = tuple(f"edge-{number}" for number in range(1, 7))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server with two versions of a package."""
+    with ServerProcess.create(tmp_path / "server") as running:
+        for version in ("1.0.0", "2.0.0"):
+            document = yaml.safe_dump(description(version)).encode()
+            assert upload(running.operator, tar_of({"margo.yaml": document})).status == 201
+        yield running
+
+
+@pytest.fixture
+def devices(server: ServerProcess, tmp_path: Path) -> Iterator[Mapping[str, ForeignClient]]:
+    """Six enrolled devices that reported their capabilities."""
+    with ExitStack() as stack:
+        found = {}
+        for name in NAMES:
+            token = server.operator.post("/enrollments", {"name": name})["token"]
+            device = stack.enter_context(ForeignClient.enrolled(token, tmp_path / name))
+            assert device.report_capabilities(name, capabilities(name)).status < 300
+            found[name] = device
+        yield found
+
+
+def put(operator: OperatorClient, version: str = "1.0.0", **strategy: Any) -> dict[str, Any]:
+    """Give every device a version of the application; return the rollout."""
+    body = {"application": "shop", "version": version, "target": {"all": True}, "strategy": strategy}
+    operator.put("/assignments/shop", body)
+    found: dict[str, Any] = operator.items("/rollouts?assignment=shop")[0]
+    return found
+
+
+def wanted(device: ForeignClient) -> list[tuple[str, int]]:
+    """Return id and manifest version of what a device is told to have."""
+    manifest = device.poll().json
+    return [(one["deploymentId"], manifest["manifestVersion"]) for one in manifest["deployments"]]
+
+
+def answer(devices: Mapping[str, ForeignClient], state: str, *names: str, **more: Any) -> None:
+    """Have devices report about what they are told to have."""
+    for name in names:
+        for deployment_id, version in wanted(devices[name]):
+            assert devices[name].report_status(deployment_id, state, version, **more).status < 300
+
+
+def given(devices: Mapping[str, ForeignClient]) -> list[str]:
+    return [name for name, device in devices.items() if wanted(device)]
+
+
+def state_of(operator: OperatorClient, rollout: Mapping[str, Any]) -> str:
+    return str(operator.get(f"/rollouts/{rollout['id']}")["state"])
+
+
+def until_state(operator: OperatorClient, rollout: Mapping[str, Any], state: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        shown: dict[str, Any] = operator.get(f"/rollouts/{rollout['id']}")
+        return shown if shown["state"] == state else None
+
+    return wait_until(look, what=f"the rollout did not become {state}")
+
+
+def until_given(devices: Mapping[str, ForeignClient], *names: str) -> None:
+    wait_until(lambda: given(devices) == list(names), what=f"not {names} were told to have it")
+
+
+def failure(code: str) -> dict[str, Any]:
+    error = {"code": code, "source": "component", "message": f"{code} happened"}
+    return {"status": {"state": "failed", "error": error}}
+
+
+@pytest.mark.requirement("S-16", "S-18")
+def test_a_canary_goes_first_and_a_person_lets_the_others_follow(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    operator = server.operator
+    rollout = put(operator, canary=1, batches=["50%"], pause_after="first")
+    assert given(devices) == ["edge-1"]
+    answer(devices, "installed", "edge-1")
+    shown = until_state(operator, rollout, "paused")
+    assert shown["standing"] == "Paused: batch 1 is over: 1 done; batch 2 comes next"
+    resumed = operator.post(f"/rollouts/{rollout['id']}/resume", {"reason": "looks well"})
+    assert resumed["state"] == "running"
+    until_given(devices, *NAMES[:4])
+    answer(devices, "installed", *NAMES[:4])
+    until_given(devices, *NAMES)
+    answer(devices, "installed", *NAMES)
+    shown = until_state(operator, rollout, "done")
+    assert shown["counts"] == {"done": 6}
+    assert [batch["counts"] for batch in shown["progress"]] == [{"done": 1}, {"done": 3}, {"done": 2}]
+    told = [one["what"] for one in operator.items(f"/rollouts/{rollout['id']}/events")]
+    assert told == ["done", "batch", "resume", "paused", "batch", "started"]
+
+
+def test_a_failure_stops_it_and_what_failed_can_be_tried_again(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    operator = server.operator
+    rollout = put(operator, batches=[2])
+    until_given(devices, "edge-1", "edge-2")
+    ((_, before),) = wanted(devices["edge-2"])
+    answer(devices, "failed", "edge-2", **failure("image.missing"))
+    shown = until_state(operator, rollout, "stopped")
+    assert "1 of 2 devices of batch 1 failed" in shown["standing"]
+    (step,) = operator.items(f"/rollouts/{rollout['id']}/steps?state=failed")
+    assert (step["device"], step["message"]) == ("edge-2", "image.missing happened")
+    operator.post(f"/rollouts/{rollout['id']}/retry", {"devices": ["edge-2"]})
+    wait_until(lambda: wanted(devices["edge-2"])[0][1] > before, what="edge-2 was not asked again")
+    answer(devices, "installed", "edge-1", "edge-2")
+    until_given(devices, *NAMES[:4])
+
+
+def test_what_went_wrong_is_taken_back_everywhere(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    operator = server.operator
+    first = put(operator)
+    answer(devices, "installed", *NAMES)
+    until_state(operator, first, "done")
+    second = put(operator, "2.0.0", batches=[2], on_error="revert")
+    wait_until(lambda: len(versions(operator, "2.0.0")) == 2, what="the first batch was not given it")
+    answer(devices, "failed", "edge-1", **failure("broken"))
+    until_state(operator, second, "superseded")
+    wait_until(lambda: len(versions(operator, "1.0.0")) == 6, what="it was not taken back")
+    third = operator.items("/rollouts?assignment=shop")[0]
+    assert (third["revision"], third["devices"], third["by"]) == (3, 2, "server")
+    answer(devices, "installed", *NAMES)
+    until_state(operator, third, "done")
+
+
+def versions(operator: OperatorClient, version: str) -> list[str]:
+    found = operator.items(f"/deployments?assignment=shop&version={version}")
+    return [one["device"] for one in found]
+
+
+def test_a_first_revision_that_fails_cannot_be_taken_back_and_says_so(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    operator = server.operator
+    rollout = put(operator, batches=[1], on_error="revert")
+    answer(devices, "failed", "edge-1", **failure("broken"))
+    until_state(operator, rollout, "stopped")
+    events = f"/rollouts/{rollout['id']}/events"
+    told = wait_until(
+        lambda: [one["message"] for one in operator.items(events) if one["what"] == "not-reverted"],
+        what="nobody was told",
+    )
+    assert told == ["Could not be reverted: there is no revision of shop before revision 1"]
+
+
+@pytest.mark.requirement("S-16")
+def test_a_server_that_is_killed_again_and_again_goes_on_where_it_stood(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    """Killed without warning after every word of a device; never is more under way than the budget lets."""
+    operator = server.operator
+    rollout = put(operator, batches=[2], disruption_budget=1)
+    done: list[str] = []
+    for name in NAMES:
+        wait_until(lambda: name in given(devices), what=f"{name} was not given it")  # noqa: B023
+        assert given(devices) == sorted([*done, name])
+        answer(devices, "installing", name)
+        restart(server, devices)
+        answer(devices, "installed", name)
+        restart(server, devices)
+        done.append(name)
+    shown = until_state(server.operator, rollout, "done")
+    assert shown["counts"] == {"done": 6}
+    told = [one["what"] for one in server.operator.items(f"/rollouts/{rollout['id']}/events")]
+    assert told == ["done", "batch", "batch", "started"]
+
+
+def restart(server: ServerProcess, devices: Mapping[str, ForeignClient]) -> None:
+    server.kill()
+    server.start()
+    for device in devices.values():
+        device.close()
+
+
+def test_a_newer_revision_takes_the_place_of_the_one_under_way(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    operator = server.operator
+    first = put(operator, batches=[2])
+    second = put(operator, "2.0.0", batches=[3])
+    assert state_of(operator, first) == "superseded"
+    assert [one["id"] for one in operator.items("/rollouts?state=running")] == [second["id"]]
+    until_given(devices, *NAMES[:3])
+    answer(devices, "installed", *NAMES[:3])
+    until_given(devices, *NAMES)
+
+
+def test_people_steer_it_and_what_makes_no_sense_is_refused(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    operator = server.operator
+    rollout = put(operator, batches=[1])
+    path = f"/rollouts/{rollout['id']}"
+    tag = operator.request("GET", path).headers["etag"]
+    assert operator.post(f"{path}/pause", {"reason": "lunch"})["standing"] == "Paused: by a person: lunch"
+    assert_problem(operator.request("POST", f"{path}/pause", {}), 409, "only a running one")
+    stale = operator.request("POST", f"{path}/resume", {}, headers={"If-Match": tag})
+    assert_problem(stale, 412, "changed since")
+    answer(devices, "installed", "edge-1")
+    operator.post(f"{path}/skip", {"devices": ["edge-2"]})
+    unknown = operator.request("POST", f"{path}/skip", {"devices": ["nobody"]})
+    assert_problem(unknown, 422, "'nobody' is no device of this rollout")
+    assert_problem(operator.request("POST", f"{path}/retry", {}), 409, "no device of this rollout has failed")
+    assert given(devices) == ["edge-1"]
+    operator.post(f"{path}/proceed", {})
+    until_given(devices, "edge-1", *NAMES[2:])
+    operator.post(f"{path}/cancel", {"reason": "enough"})
+    assert_problem(operator.request("POST", f"{path}/proceed", {}), 409, "has ended")
+    assert_problem(operator.request("POST", "/rollouts/x/pause", {}), 404, "no rollout x is known")
+    page = operator.get(f"{path}/steps?limit=2")
+    assert (len(page["items"]), page["total"]) == (2, 6)
+    rest = operator.get(f"{path}/steps?limit=10&after={page['next']}")
+    assert [one["device"] for one in [*page["items"], *rest["items"]]] == list(NAMES)
+    (skipped,) = operator.items(f"{path}/steps?state=skipped")
+    assert (skipped["device"], skipped["message"]) == ("edge-2", "by a person")
+    assert [one["id"] for one in operator.items("/rollouts?device=edge-3")] == [rollout["id"]]
+
+
+def test_a_device_that_waits_for_approval_is_told_of(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    operator = server.operator
+    rollout = put(operator, canary=1)
+    pending = {"code": "hold.approval", "source": "edgewright", "message": "waits for a person on site"}
+    answer(devices, "pending", "edge-1", status={"state": "pending", "error": pending})
+    path = f"/rollouts/{rollout['id']}"
+    held = wait_until(lambda: operator.items(f"{path}/steps?state=begun"), what="nothing begun")[0]
+    wait_until(
+        lambda: "1 waiting for approval on site" in operator.get(path)["standing"],
+        what="the rollout does not say whom it waits for",
+    )
+    held = operator.items(f"{path}/steps?state=begun")[0]
+    assert (held["obstacle"], held["message"]) == ("approval", "waits for a person on site")
