@@ -196,8 +196,14 @@ def test_what_is_shown_is_no_change_when_applied(
     for output in ("yaml", "json"):
         printed = edgewright("get", "deployments,packages,devices,policies", "-o", output)
         said = edgewright("apply", "-f", "-", stdin=printed).splitlines()
-        assert len(said) == 6
-        assert [line.split()[1] for line in said] == ["unchanged"] * 6
+        named = {
+            "deployment/" + deployed["metadata"]["name"],
+            "package/shop@1.1.0",
+            "device/edge-01",
+            "policy/*",
+        }
+        assert named <= {line.split()[0] for line in said}
+        assert {line.split()[1] for line in said} == {"unchanged"}
         assert edgewright("diff", "-f", "-", stdin=printed) == ""
     assert operator.get("/policy") == before
     edgewright("delete", "policy", "*")
@@ -237,6 +243,17 @@ def test_a_difference_is_shown_and_is_exit_code_one(
     assert '+  version: "1.1.0"' in lines
     assert "-    greeting: good day" in lines
     assert not any("profile" in line for line in lines if line[:1] in {"+", "-"})
+
+
+def test_what_was_deleted_is_not_brought_back_by_applying_what_was_shown(
+    edgewright: CommandLine, deployed: dict[str, Any]
+) -> None:
+    (there,) = edgewright.operator.items(f"/deployments?q={deployed['metadata']['name']}")
+    edgewright("delete", "deployment", there["id"])
+    assert there["id"] not in edgewright("get", "deployments", "-o", "yaml")
+    shown = edgewright("get", "deployment", there["id"], "-o", "yaml")
+    said = edgewright.run("apply", "-f", "-", stdin=shown)
+    assert (said.code, "$.status.deleted" in said.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +366,7 @@ def test_watching_ends_when_what_is_watched_has_settled(
     [
         (("ge",), ["get"]),
         (("get", "pol"), ["policies"]),
-        (("get", "device", ""), ["edge-01", "edge-02"]),
+        (("get", "device", "edge-"), ["edge-01", "edge-02"]),
         (("get", "device/edge-01", "package/"), ["package/shop@1.0.0", "package/shop@1.1.0"]),
         (("get", "devices,pa"), ["devices,packages"]),
         (("get", "devices", "-o", "j"), ["json"]),

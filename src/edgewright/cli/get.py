@@ -75,7 +75,12 @@ def show(operator: Operator, wanted: list[Asked], output: str, *, headers: bool 
                 print(f"{one.kind.name}/{one.kind.key(entry)}")
         return
     if output in {"json", "yaml"}:
-        documents = [one.kind.document(entry) for one, entries in found for entry in entries]
+        documents = [
+            one.kind.document(entry)
+            for one, entries in found
+            for entry in entries
+            if one.names or one.query or not one.kind.gone(entry)
+        ]
         is_single = len(wanted) == 1 and len(wanted[0].names) == 1
         sys.stdout.write(render(documents, output, is_list=not is_single))
         return

@@ -74,7 +74,8 @@ class Kind:
     list that `--where` takes, `selector` is the one that `-l` becomes. `ends` says in the past tense what
     `delete` does; None where there is nothing to delete. `search` is the query parameter that finds keys
     by what they have in them; `matches` says whether an entry goes by another name as well. `settled` says
-    whether nothing more happens to a thing by itself, `failed` whether that was no good end.
+    whether nothing more happens to a thing by itself, `failed` whether that was no good end; `gone` says that
+    nobody wants it any more, though it is still shown.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Kind:
     settled: Callable[[Entry], bool] | None = None
     failed: Callable[[Entry], bool] | None = None
     matches: Callable[[Entry, str], bool] | None = None
+    gone: Callable[[Entry], bool] = lambda _entry: False
     pick: Callable[[Sequence[str]], str] | None = None
 
     def find(self, operator: Operator, given: str, *, exactly: bool = False) -> Entry:

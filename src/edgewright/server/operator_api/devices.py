@@ -94,7 +94,7 @@ async def show_device(request: ServerRequest, client_id: str) -> Response[Device
     return tagged(request, detail, of=changeable(client))
 
 
-@patch("/devices/{client_id:str}", summary="Label a device", body=ChangedDevice)
+@patch("/devices/{client_id:str}", summary="Label a device", body=ChangedDevice, dry_run=True)
 async def change_device(request: ServerRequest, client_id: str) -> Response[DeviceDetail]:
     """Give a device labels, or take them away (null); labels not named stay."""
     context = context_of(request)
@@ -110,7 +110,7 @@ async def change_device(request: ServerRequest, client_id: str) -> Response[Devi
     return tagged(request, detail, of=changeable(client))
 
 
-@post("/devices/labels", status_code=200, summary="Label many devices", body=ChangedLabels)
+@post("/devices/labels", status_code=200, summary="Label many devices", body=ChangedLabels, dry_run=True)
 async def label_devices(request: ServerRequest) -> LabelsChanged:
     """Give labels to the devices named, or to all accepted ones that a selector selects; all or none."""
     context = context_of(request)
@@ -130,7 +130,9 @@ async def label_devices(request: ServerRequest) -> LabelsChanged:
     return LabelsChanged(devices=len(meant), changed=changed)
 
 
-@post("/devices/{client_id:str}/accept", status_code=200, summary="Accept a device", creates=True)
+@post(
+    "/devices/{client_id:str}/accept", status_code=200, summary="Accept a device", creates=True, dry_run=True
+)
 async def accept_device(request: ServerRequest, client_id: str) -> Response[DeviceDetail]:
     """Accept a client whose certificate another authority issues, or a known one: `201` or `200`."""
     context = context_of(request)
@@ -144,7 +146,7 @@ async def accept_device(request: ServerRequest, client_id: str) -> Response[Devi
     return Response(content=detail, status_code=201 if is_new else 200)
 
 
-@delete("/devices/{client_id:str}", status_code=204, summary="Retire a device")
+@delete("/devices/{client_id:str}", status_code=204, summary="Retire a device", dry_run=True)
 async def retire_device(request: ServerRequest, client_id: str) -> None:
     """Take a client off the accepted list; its next request is refused. What is known of it stays."""
     context = context_of(request)
