@@ -1,6 +1,7 @@
 """The operator API: every route it describes, and what it answers to those who ask wrongly."""
 
 import os
+import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from functools import reduce
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from edgewright.server.operator_api.routes import HANDLERS
 from support.foreign_client import ForeignClient, capabilities
 from support.operating import assert_problem, description, package, tar_of, upload
 from support.server_process import OperatorClient, ServerProcess
@@ -56,55 +58,50 @@ def device(operator: OperatorClient, tmp_path: Path, unique: str) -> Iterator[Fo
         yield client
 
 
-def test_the_api_describes_all_of_itself(routes: list[tuple[str, str]]) -> None:
-    assert sorted(routes) == sorted(
-        [
-            ("GET", "/operator/v1/enrollments"),
-            ("POST", "/operator/v1/enrollments"),
-            ("GET", "/operator/v1/devices"),
-            ("GET", "/operator/v1/devices/nobody"),
-            ("DELETE", "/operator/v1/devices/nobody"),
-            ("POST", "/operator/v1/devices/nobody/accept"),
-            ("GET", "/operator/v1/devices/nobody/audit"),
-            ("GET", "/operator/v1/devices/nobody/policy"),
-            ("PUT", "/operator/v1/devices/nobody/policy"),
-            ("DELETE", "/operator/v1/devices/nobody/policy"),
-            ("PATCH", "/operator/v1/devices/nobody"),
-            ("POST", "/operator/v1/devices/labels"),
-            ("GET", "/operator/v1/fleet"),
-            ("GET", "/operator/v1/policy"),
-            ("PUT", "/operator/v1/policy"),
-            ("DELETE", "/operator/v1/policy"),
-            ("GET", "/operator/v1/packages"),
-            ("POST", "/operator/v1/packages"),
-            ("POST", "/operator/v1/packages/import"),
-            ("GET", "/operator/v1/packages/nothing/1"),
-            ("DELETE", "/operator/v1/packages/nothing/1"),
-            ("GET", "/operator/v1/package-problems"),
-            ("GET", "/operator/v1/sources"),
-            ("POST", "/operator/v1/sources"),
-            ("GET", "/operator/v1/sources/nothing"),
-            ("PUT", "/operator/v1/sources/nothing"),
-            ("DELETE", "/operator/v1/sources/nothing"),
-            ("POST", "/operator/v1/sources/nothing/look"),
-            ("GET", "/operator/v1/sources/nothing/offers"),
-            ("POST", "/operator/v1/sources/nothing/take"),
-            ("GET", "/operator/v1/deployments"),
-            ("POST", "/operator/v1/deployments"),
-            ("GET", f"/operator/v1/deployments/{NOWHERE}"),
-            ("PUT", f"/operator/v1/deployments/{NOWHERE}"),
-            ("DELETE", f"/operator/v1/deployments/{NOWHERE}"),
-            ("GET", f"/operator/v1/deployments/{NOWHERE}/history"),
-            ("GET", "/operator/v1/rollouts"),
-            ("GET", f"/operator/v1/rollouts/{NOWHERE}"),
-            ("GET", f"/operator/v1/rollouts/{NOWHERE}/steps"),
-            ("GET", f"/operator/v1/rollouts/{NOWHERE}/events"),
-            *(
-                ("POST", f"/operator/v1/rollouts/{NOWHERE}/{verb}")
-                for verb in ("pause", "resume", "proceed", "cancel", "skip", "retry")
-            ),
-        ]
-    )
+def test_the_api_describes_all_of_itself(operator: OperatorClient) -> None:
+    schema = operator.request("GET", "/operator/schema/openapi.json", prefix="").json
+    told = {(path, method) for path, methods in schema["paths"].items() for method in methods}
+    there = {
+        ("/operator/v1" + re.sub(r":\w+}", "}", path), method.lower())
+        for handler in HANDLERS
+        if handler.include_in_schema is not False
+        for path in handler.paths
+        for method in handler.http_methods
+    }
+    assert told == there
+    names = [one["operationId"] for methods in schema["paths"].values() for one in methods.values()]
+    assert len(names) == len(set(names))
+
+
+def test_everything_in_the_description_is_explained_with_an_example(operator: OperatorClient) -> None:
+    schema = operator.request("GET", "/operator/schema/openapi.json", prefix="").json
+    tags = {tag["name"] for tag in schema["tags"]}
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            where = f"{method} {path}"
+            assert operation["summary"], where
+            assert operation["description"], where
+            assert set(operation["tags"]) <= tags, where
+            assert [one["name"] for one in operation.get("parameters", []) if not one["description"]] == [], (
+                where
+            )
+            bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+            for media_type, content in (item for one in bodies for item in one.get("content", {}).items()):
+                is_told = media_type in {"application/gzip", "application/zip"} or "examples" in content
+                assert is_told or not media_type.endswith("json"), (where, media_type)
+    unexplained = [
+        name
+        for name, one in schema["components"]["schemas"].items()
+        if "description" not in one and not name.startswith("Page_")
+    ]
+    assert unexplained == []
+
+
+def test_every_path_says_which_methods_it_has(operator: OperatorClient) -> None:
+    schema = operator.request("GET", "/operator/schema/openapi.json", prefix="").json
+    for path, methods in schema["paths"].items():
+        answer = operator.request("OPTIONS", re.sub(r"{\w+}", "x", path), prefix="")
+        assert answer.headers["allow"].split(", ") == sorted({*map(str.upper, methods), "OPTIONS"}), path
 
 
 def test_the_description_says_what_is_expected_and_what_errors_look_like(operator: OperatorClient) -> None:
@@ -116,7 +113,7 @@ def test_the_description_says_what_is_expected_and_what_errors_look_like(operato
     for operations in schema["paths"].values():
         for operation in operations.values():
             assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"]
-            assert operation["security"] == [{"token": []}]
+            assert operation["security"] == [{"token": []}, {"session": []}]
     upload_body = schema["paths"]["/operator/v1/packages"]["post"]["requestBody"]["content"]
     assert list(upload_body) == ["application/gzip"]
     policy_body = schema["paths"]["/operator/v1/policy"]["put"]["requestBody"]["content"]

@@ -11,6 +11,8 @@ from edgewright.server.domain.contact import Contact, Why
 from edgewright.server.domain.device_state import Word
 from edgewright.server.domain.truth import Truth
 
+# How long an invitation may work: a month.
+MOST_MINUTES = 43_200
 Scalar = str | int | float | bool
 ParameterValue = Scalar | list[Scalar] | None
 
@@ -27,7 +29,7 @@ class NewEnrollment(Given, frozen=True, kw_only=True):
     """An invitation to make: the client id the device will have, and how long the token works."""
 
     name: str
-    valid_minutes: int = 1440
+    valid_minutes: Annotated[int, msgspec.Meta(ge=1, le=MOST_MINUTES)] = 1440
 
 
 class CreatedEnrollment(Shown, frozen=True, kw_only=True):

@@ -73,6 +73,7 @@ async def upload_package(request: ServerRequest) -> Response[PackageDetail]:
     summary="Import a package from a registry",
     body=PackageImport,
     creates=True,
+    answers={502: "The registry does not answer"},
     dry_run=True,
 )
 async def import_from_registry(request: ServerRequest) -> Response[PackageDetail]:

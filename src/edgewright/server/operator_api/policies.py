@@ -7,7 +7,7 @@ from edgewright.protocol.media_types import YAML
 from edgewright.protocol.policy import MAX_BYTES
 from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerRequest, context_of
-from edgewright.server.errors import NotFoundError
+from edgewright.server.errors import InvalidError, NotFoundError
 from edgewright.server.fleet import membership
 from edgewright.server.fleet.suggestions import suggest, withdraw
 from edgewright.server.operator_api.access import operator_of
@@ -95,6 +95,8 @@ async def withdraw_device_policy(request: ServerRequest, client_id: str) -> None
 async def _suggest(request: ServerRequest, client_id: str | None) -> Response[SuggestedPolicyEntry]:
     context = context_of(request)
     body = await read_body(request, limit=MAX_BYTES)
+    if not body.strip():
+        raise InvalidError("the body is empty; DELETE withdraws a policy")
     async with context.database.writing() as connection:
         await _expect(request, connection, client_id)
         suggestion, is_first = await suggest(

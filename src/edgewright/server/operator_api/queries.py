@@ -37,18 +37,21 @@ async def check_query(request: ServerRequest) -> None:
     """Refuse query parameters that the route does not know; begin a rehearsal if one is asked for."""
     handler: BaseRouteHandler = request.route_handler
     known = sent_names(handler)
-    wrong = [name for name in request.query_params if name not in known]
-    if wrong:
-        raise _refused(wrong[0], known)
+    for name in request.query_params:
+        values = request.query_params.getall(name)
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(sorted(known)) or 'none'}"
+            raise _refused(name, f"there is no such parameter; {hint}")
+        if len(values) > 1:
+            raise _refused(name, "is there more than once")
+        if values[0] == "null":
+            raise _refused(name, "a parameter that is not meant is left out")
     asked = request.query_params.get(DRY_RUN)
     if asked is None:
         return
     if asked.lower() not in _FLAGS:
-        raise ProblemError(
-            ProblemType.INVALID_REQUEST,
-            f"{DRY_RUN}: expected true or false",
-            errors=(FieldError(field=DRY_RUN, message="expected true or false"),),
-        )
+        raise _refused(DRY_RUN, "expected true or false")
     if _FLAGS[asked.lower()]:
         rehearse()
 
@@ -66,12 +69,6 @@ def sent_names(handler: BaseRouteHandler) -> frozenset[str]:
     return frozenset(found)
 
 
-def _refused(name: str, known: frozenset[str]) -> ProblemError:
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(sorted(known)) or 'none'}"
-    message = f"there is no such parameter; {hint}"
-    return ProblemError(
-        ProblemType.INVALID_REQUEST,
-        f"{name}: {message}",
-        errors=(FieldError(field=name, message=message),),
-    )
+def _refused(name: str, message: str) -> ProblemError:
+    errors = (FieldError(field=name, message=message),)
+    return ProblemError(ProblemType.INVALID_REQUEST, f"{name}: {message}", errors=errors)

@@ -5,6 +5,7 @@ and may answer:
 
     body=Kind or a media type   what the body is
     creates=True                that they answer `201` when something new came of it
+    answers={502: "why"}        what they may answer beside what follows from the rest
     dry_run=True                that their change can be tried and taken back (`queries`)
 
 A `GET` of one thing carries an entity tag, and changes at the same path take it back (`etags`). Everything
@@ -26,16 +27,16 @@ from litestar.routes import HTTPRoute
 from edgewright import __version__
 from edgewright.protocol.media_types import JSON, PROBLEM, YAML
 from edgewright.server.guard import SESSION_COOKIE
-from edgewright.server.operator_api.examples import example_of
+from edgewright.server.operator_api.examples import SAMPLES, example_of
 from edgewright.server.operator_api.paging import Page
 from edgewright.server.operator_api.queries import DRY_RUN
 
 GZIP = "application/gzip"
 _FILES: Final[Mapping[str, Mapping[str, Any]]] = {
     GZIP: {"type": "string", "format": "binary"},
-    YAML: {"type": "string", "description": "a policy.yaml"},
+    YAML: {"type": "object", "description": "a policy.yaml"},
 }
-_FILE_EXAMPLES: Final = {YAML: "polling: {rate: 60s}\n"}
+_FILE_EXAMPLES: Final = {YAML: {"polling": {"rate": "60s"}}}
 
 _REFERENCE = "#/components/schemas/{name}"
 PREFIX = "/operator/v1/"
@@ -147,6 +148,10 @@ _PROBLEM_EXAMPLE = {
     "retryable": False,
     "backoffStrategy": "none",
 }
+_PROBLEM_CONTENT: Final = {
+    "schema": {"$ref": _REFERENCE.format(name="Problem")},
+    "examples": {"problem": {"value": _PROBLEM_EXAMPLE}},
+}
 _ERRORS: Final[Mapping[str, str]] = {
     "400": "The body is no JSON, or a query parameter is unknown or of the wrong type",
     "401": "No token and no session, or one that is not known",
@@ -170,17 +175,13 @@ class CompletedSchema(JsonRenderPlugin):
         known = dict(zip(kinds, references, strict=True))
         tagged = {path for (path, method), one in handlers.items() if method == "get" and _has_tag(one)}
         components = openapi_schema["components"]
-        problem = {
-            "schema": {"$ref": _REFERENCE.format(name="Problem")},
-            "examples": {"problem": {"value": _PROBLEM_EXAMPLE}},
-        }
         completed = {
             **openapi_schema,
             "components": {
                 **components,
                 "schemas": {**components.get("schemas", {}), **schemas, "Problem": _PROBLEM},
                 "responses": {
-                    f"Problem{status}": {"description": told, "content": {PROBLEM: problem}}
+                    f"Problem{status}": {"description": told, "content": {PROBLEM: _PROBLEM_CONTENT}}
                     for status, told in _ERRORS.items()
                 },
             },
@@ -324,14 +325,15 @@ class _Operation:
         for status, found in self._found["responses"].items():
             if status.startswith("2"):
                 responses[status] = self._success(found, known, is_tagged=is_tagged)
+        for status, told in self._handler.opt.get("answers", {}).items():
+            responses[str(status)] = {"description": told, "content": {PROBLEM: _PROBLEM_CONTENT}}
         if self._handler.opt.get("creates"):
             responses["201"] = {**responses["200"], "description": "Something new came of it"}
         if is_tagged and self._method == "get":
             responses["304"] = {"description": "Nothing is new since `If-None-Match`"}
         for status in self._errors(is_tagged=is_tagged):
             responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
-        problem = {"schema": {"$ref": _REFERENCE.format(name="Problem")}}
-        responses["default"] = {"description": "An error", "content": {PROBLEM: problem}}
+        responses["default"] = {"description": "An error", "content": {PROBLEM: _PROBLEM_CONTENT}}
         return dict(sorted(responses.items()))
 
     def _success(
@@ -377,6 +379,9 @@ def _parameter(found: Mapping[str, Any]) -> dict[str, Any]:
     if len(choices) == 1:
         schema = dict(choices[0])
     schema.pop("description", None)
+    sample = SAMPLES.get(found["name"])
+    if found["in"] == "path" and sample is not None:
+        schema = {**schema, "examples": [sample]}
     parameter = {"name": found["name"], "in": found["in"], "description": described, "schema": schema}
     return parameter | ({"required": True} if found.get("required") else {})
 
