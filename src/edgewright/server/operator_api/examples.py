@@ -135,7 +135,14 @@ def _plain(info: inspect.Type, name: str, depth: int) -> Any:
         case inspect.ListType() | inspect.VarTupleType() | inspect.SetType():
             return [] if depth >= _DEEPEST else [_of_type(info.item_type, name, depth + 1)]
         case inspect.DictType():
-            return {} if depth >= _DEEPEST else {"name": _of_type(info.value_type, "", depth + 1)}
+            if depth >= _DEEPEST:
+                return {}
+            key = (
+                _of_type(info.key_type, "", depth + 1)
+                if isinstance(info.key_type, inspect.EnumType)
+                else name
+            )
+            return {key: _of_type(info.value_type, "", depth + 1)}
     return None
 
 

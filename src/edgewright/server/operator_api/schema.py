@@ -13,6 +13,7 @@ else follows from the path, the method and the types; descriptions and examples 
 """
 
 import types
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, get_args, get_origin
 
@@ -174,6 +175,7 @@ class CompletedSchema(JsonRenderPlugin):
         references, schemas = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
         known = dict(zip(kinds, references, strict=True))
         tagged = {path for (path, method), one in handlers.items() if method == "get" and _has_tag(one)}
+        names = Counter(one.handler_name for one in handlers.values())
         components = openapi_schema["components"]
         completed = {
             **openapi_schema,
@@ -187,9 +189,13 @@ class CompletedSchema(JsonRenderPlugin):
             },
             "paths": {
                 path: {
-                    method: _Operation(path, method, operation, handlers[path, method]).completed(
-                        known, is_tagged=path in tagged
-                    )
+                    method: _Operation(
+                        path,
+                        method,
+                        operation,
+                        handlers[path, method],
+                        is_only=names[handlers[path, method].handler_name] == 1,
+                    ).completed(known, is_tagged=path in tagged)
                     for method, operation in operations.items()
                 }
                 for path, operations in openapi_schema["paths"].items()
@@ -272,11 +278,14 @@ def _has_tag(handler: HTTPRouteHandler) -> bool:
 class _Operation:
     """One operation on its way to being complete."""
 
-    def __init__(self, path: str, method: str, found: dict[str, Any], handler: HTTPRouteHandler) -> None:
+    def __init__(
+        self, path: str, method: str, found: dict[str, Any], handler: HTTPRouteHandler, *, is_only: bool
+    ) -> None:
         self._path = path
         self._method = method
         self._found = found
         self._handler = handler
+        self._is_only = is_only
 
     def completed(self, known: Mapping[Any, dict[str, Any]], *, is_tagged: bool) -> dict[str, Any]:
         """Return it with tags, parameters, bodies and answers."""
@@ -285,7 +294,9 @@ class _Operation:
             "tags": [_TAG_OF.get(area, area)],
             "summary": self._found["summary"],
             "description": " ".join(self._found.get("description", "").split("\n")).strip(),
-            "operationId": self._handler.handler_name,
+            "operationId": self._handler.handler_name
+            if self._is_only
+            else f"{area}_{self._handler.handler_name}",
             "parameters": self._parameters(is_tagged=is_tagged),
             "responses": self._responses(known, is_tagged=is_tagged),
             "security": [{"token": []}, {"session": []}],
