@@ -57,6 +57,7 @@ $(RECORDS)/integration.json:
 
 bench: setup ## measure what is promised, beside the goals
 	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/pages.py
 
 clean: ## remove everything these targets made in this folder
 	rm -rf build dist .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

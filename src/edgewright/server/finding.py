@@ -13,8 +13,10 @@ from typing import Final, TypeVar
 from edgewright.server.domain.contact import Contact
 from edgewright.server.domain.device_state import SEVERITY, Word
 from edgewright.server.domain.labels import Selector
+from edgewright.server.domain.truth import Truth
 from edgewright.server.errors import Fault, InvalidError
 from edgewright.server.overview import Row
+from edgewright.server.store.deployments import Filter
 
 MAX_TEXT: Final = 200
 EXPIRES_SOON_DAYS: Final = 30
@@ -127,18 +129,42 @@ class Counts:
 
 def count(rows: Sequence[Row], now: datetime) -> Counts:
     """Return the counts of these rows."""
-    applications: dict[str, Counter[str]] = {}
+    running: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        for name, version in {(one.application, one.version) for one in row.running}:
-            applications.setdefault(name, Counter())[version] += 1
+        running.update({(one.application, one.version) for one in row.running})
+    applications: dict[str, Counter[str]] = {}
+    for (name, version), number in sorted(running.items()):
+        applications.setdefault(name, Counter())[version] = number
     return Counts(
         total=len(rows),
         states=Counter(row.state.word for row in rows),
         said=Counter(row.state.said for row in rows if row.state.said is not None),
         contacts=Counter(row.found.word for row in rows if row.found is not None),
-        applications=dict(sorted(applications.items())),
+        applications=applications,
         approvals=sum(row.waiting for row in rows),
         expiring=sum(expires_soon(row, now) for row in rows),
+    )
+
+
+def deployments_in(rows: Iterable[Row], truth: Truth, wanted: Filter) -> list[tuple[int, str]]:
+    """Return position and id of the deployments that stand so and that `wanted` lets through, by creation.
+
+    Those that are gone are in no row.
+    """
+    text = None if wanted.text is None else wanted.text.casefold()
+    return sorted(
+        (one.position, one.deployment_id)
+        for row in rows
+        if wanted.client_id in (None, row.client_id)
+        for one in row.running
+        if one.truth is truth
+        and wanted.assignment_id in (None, one.assignment_id)
+        and wanted.application_id in (None, one.application)
+        and wanted.version in (None, one.version)
+        and (
+            text is None
+            or any(text in field.casefold() for field in (one.name, one.application, row.client_id))
+        )
     )
 
 

@@ -45,6 +45,7 @@ class Running:
     """One deployment of a device, as lists need it."""
 
     deployment_id: str
+    position: int
     name: str
     application: str
     version: str
@@ -243,6 +244,7 @@ def _row(
         running=[
             Running(
                 deployment_id=record.id,
+                position=record.position,
                 name=record.name,
                 application=record.application_id,
                 version=record.version,

@@ -1,7 +1,7 @@
 """`/deployments`: what runs where."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from edgewright.protocol.values import Value
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.truth import Truth
+from edgewright.server.finding import deployments_in
 from edgewright.server.fleet import deploying
 from edgewright.server.fleet.assignments import assignment_named
 from edgewright.server.operator_api.access import operator_of
@@ -41,6 +42,7 @@ from edgewright.server.operator_api.views import (
     truths,
     wish_in,
 )
+from edgewright.server.overview import Row
 from edgewright.server.store import deployments
 from edgewright.server.store.deployments import DeploymentRecord
 
@@ -71,11 +73,13 @@ async def list_deployments(
         text=q,
         with_removed=removed or in_state is Truth.REMOVED,
     )
-    async with context_of(request).database.reading() as connection:
+    context = context_of(request)
+    async with context.database.reading() as connection:
         if assignment is not None:
             record = await assignment_named(connection, assignment)
             wanted = replace(wanted, assignment_id=record.id)
-        records = await _page(connection, wanted, in_state, limit=limit, after=after)
+        rows = () if in_state in {None, Truth.REMOVED} else await context.rows()
+        records = await _page(connection, wanted, in_state, rows, limit=limit, after=after)
         entries = await deployment_entries(connection, records.items)
     return Page(items=entries, next=records.next, total=records.total)
 
@@ -182,11 +186,12 @@ async def _page(
     connection: AsyncConnection,
     wanted: deployments.Filter,
     state: Truth | None,
+    rows: Sequence[Row],
     *,
     limit: int,
     after: str | None,
 ) -> Page[DeploymentRecord]:
-    """Return one page of records; only a state has to be asked of all of them.
+    """Return one page of records; `rows` of the overview know which are in a state, but for removed ones.
 
     The cursor is a position, so that a deployment which has left the list since misplaces no page.
     """
@@ -194,12 +199,17 @@ async def _page(
     if state is None:
         total = await deployments.count(connection, wanted)
         records = await deployments.matching(connection, wanted, after=last, limit=limit + 1)
+    elif state is not Truth.REMOVED:
+        of_state = deployments_in(rows, state, wanted)
+        total = len(of_state)
+        ids = [one for position, one in of_state if position > last][: limit + 1]
+        records = await deployments.called(connection, ids)
     else:
         known = await deployments.matching(connection, wanted)
         found = await truths(connection, known)
-        of_state = [record for record in known if found[record.id] == state]
-        total = len(of_state)
-        records = [record for record in of_state if record.position > last][: limit + 1]
+        gone = [record for record in known if found[record.id] == state]
+        total = len(gone)
+        records = [record for record in gone if record.position > last][: limit + 1]
     more = len(records) > limit
     return Page(
         items=records[:limit],

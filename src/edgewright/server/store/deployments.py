@@ -97,6 +97,12 @@ async def every(connection: AsyncConnection, *, client_id: str | None = None) ->
     return await all_of(connection, DeploymentRecord, query)
 
 
+async def called(connection: AsyncConnection, deployment_ids: Sequence[str]) -> list[DeploymentRecord]:
+    """Return the deployments of these ids, by creation."""
+    query = select(deployments).where(deployments.c.id.in_(deployment_ids))
+    return await all_of(connection, DeploymentRecord, query.order_by(deployments.c.position))
+
+
 async def matching(
     connection: AsyncConnection, wanted: Filter, *, after: int | None = None, limit: int | None = None
 ) -> list[DeploymentRecord]:
