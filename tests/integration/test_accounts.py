@@ -1,5 +1,7 @@
 """Signing in to a real server: sessions, their ends, and what protects them."""
 
+import csv
+import io
 import json
 import re
 import sqlite3
@@ -9,8 +11,11 @@ from urllib.parse import quote
 
 import pytest
 
+from edgewright.server.domain.roles import Role
+from edgewright.server.guard import needed_role
 from support.people import PASSWORD, Browser, add_person, browser, sign_in
 from support.server_process import ServerProcess, command
+from support.web_routes import web_routes
 
 SESSION = "__Host-edgewright"
 
@@ -234,3 +239,294 @@ def test_commands_that_cannot_be_done_say_why(
     done = command("user", words[0], "--data", server.data, *words[1:])
     assert (done.returncode, told in done.stderr) == (2, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("role", [None, "viewer", "operator", "admin"])
+def test_every_route_refuses_who_may_not_and_nobody_else(server: ServerProcess, role: str | None) -> None:
+    one = browser(server) if role is None else sign_in(server, role)
+    refused, wanted = {}, {}
+    for route in web_routes():
+        if route.handler.opt.get("public") or route.path in {"/logout", "/live"}:
+            continue
+        headers = {"X-CSRF-Token": one.csrf, "Sec-Fetch-Dest": "document"}
+        answer = one.request(route.method, route.filled, headers=headers)
+        key = (route.method, route.path)
+        if role is None:
+            away = answer.status == 303 and answer.headers["location"].startswith("/login")
+            refused[key], wanted[key] = answer.status == 401 or away, True
+        else:
+            needed = needed_role(route.method, route.handler)
+            refused[key] = answer.status == 403 and b"this takes the role" in answer.body
+            wanted[key] = not Role(role).covers(needed)
+        assert answer.status < 500, (key, answer.body)
+    assert refused == wanted
+    assert len(refused) > 50
+
+
+def test_users_are_administered_by_the_api(server: ServerProcess, unique: str) -> None:
+    operator = server.operator
+    made = operator.post("/users", {"name": unique, "role": "operator"})
+    assert (made["user"]["state"], made["user"]["must_change_password"]) == ("active", True)
+    assert form(browser(server), unique, made["password"]) == 303
+    shown = operator.request("GET", f"/users/{unique}")
+    assert "password" not in {name for name in shown.json if name == "password"}
+    assert operator.request("POST", "/users", {"name": unique.upper()}).status == 409
+    inside = sign_in(server, "operator", unique, _own(server, unique, made["password"]))
+    changed = operator.request("PATCH", f"/users/{unique}", {"role": "viewer"})
+    assert changed.json["role"] == "viewer"
+    assert inside.call("POST", "/enrollments", {"name": unique}).status == 403, "at once, in open sessions"
+    assert operator.request("PATCH", f"/users/{unique}", {"disabled": True}).json["state"] == "disabled"
+    assert inside.call("GET", "/whoami").status == 401
+    assert operator.request("PATCH", f"/users/{unique}", {"role": "root"}).status == 422
+    assert [one["name"] for one in operator.get("/users?disabled=true&q=" + unique[1:])["items"]] == [unique]
+    operator.delete(f"/users/{unique}")
+    assert operator.request("GET", f"/users/{unique}").status == 404
+
+
+def _own(server: ServerProcess, name: str, given: str) -> str:
+    """Choose a password of one's own in place of the one given, by the API as a page's script would."""
+    one = browser(server)
+    assert form(one, name, given) == 303
+    one.get("/account/password")
+    answer = one.call("POST", "/whoami/password", {"password": "wrong", "new": PASSWORD})
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "password")
+    assert one.call("POST", "/whoami/password", {"password": given, "new": PASSWORD}).status == 204
+    return PASSWORD
+
+
+def test_a_change_of_what_was_not_seen_is_refused(server: ServerProcess, person: str) -> None:
+    one = sign_in(server, "admin")
+    tag = one.request("GET", f"/operator/v1/users/{person}").headers["etag"]
+    headers = {"X-CSRF-Token": one.csrf, "If-Match": tag}
+    change = [f"/operator/v1/users/{person}", b'{"role": "viewer"}', headers]
+    assert one.request("PATCH", *change).status == 200
+    assert one.request("PATCH", *change).status == 412
+    assert one.request("DELETE", change[0], None, headers).status == 412
+
+
+def test_the_last_administrator_stays(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with ServerProcess.create(tmp_path_factory.mktemp("last") / "server") as running:
+        operator = running.operator
+        for change in ({"role": "viewer"}, {"disabled": True}):
+            assert operator.request("PATCH", "/users/admin", change).status == 409
+        assert operator.request("DELETE", "/users/admin").status == 409
+        operator.post("/users", {"name": "second", "role": "admin"})
+        assert operator.request("PATCH", "/users/admin", {"role": "viewer"}).status == 200
+        assert operator.request("DELETE", "/users/second").status == 409
+
+
+def test_a_token_may_no_more_than_whose_it_is(server: ServerProcess, person: str, unique: str) -> None:
+    one, operator = sign_in(server, "operator", person), server.operator
+    answer = one.call("POST", "/tokens", {"name": "ci", "role": "admin"})
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "role")
+    made = one.call("POST", "/tokens", {"name": "ci"}).json
+    secret = made["token"]
+    assert secret.startswith("ewo1.")
+    who = operator.request("GET", "/whoami", token=secret).json
+    assert (who["name"], who["role"], who["via"]) == (person, "operator", "token ci")
+    assert operator.request("GET", "/users", token=secret).status == 403
+    assert operator.request("POST", "/enrollments", {"name": unique}, token=secret).status == 201
+    entry = operator.get(f"/audit?subject={unique}")["items"][0]
+    assert (entry["actor"], entry["via"], entry["address"]) == (person, "token ci", "127.0.0.1")
+    operator.request("PATCH", f"/users/{person}", {"role": "viewer"})
+    assert operator.request("POST", "/enrollments", {"name": unique}, token=secret).status == 403
+    operator.request("PATCH", f"/users/{person}", {"disabled": True})
+    assert operator.request("GET", "/whoami", token=secret).status == 401
+    operator.request("PATCH", f"/users/{person}", {"disabled": False, "role": "operator"})
+    listed = operator.get(f"/tokens?user={person}")["items"]
+    assert [(token["name"], token["used"] is not None) for token in listed] == [("ci", True)]
+    assert secret not in json.dumps(listed)
+    other = sign_in(server, "operator")
+    assert other.call("GET", f"/tokens/{listed[0]['id']}").status == 404
+    assert other.call("DELETE", f"/tokens/{listed[0]['id']}").status == 404
+    assert operator.request("DELETE", f"/tokens/{listed[0]['id']}").status == 204
+    assert operator.request("GET", "/whoami", token=secret).status == 401
+
+
+def test_a_restricted_token_does_what_it_is_for_and_makes_no_other(
+    server: ServerProcess, unique: str
+) -> None:
+    operator = server.operator
+    token = operator.post("/tokens", {"name": unique, "scopes": ["enrollments"]})["token"]
+    assert operator.request("POST", "/enrollments", {"name": unique}, token=token).status == 201
+    for method, path in (("GET", "/devices"), ("POST", "/tokens"), ("GET", "/users"), ("GET", "/audit")):
+        assert operator.request(method, path, token=token).status == 403
+    assert operator.request("GET", "/whoami", token=token).json["scopes"] == ["enrollments"]
+    assert operator.request("GET", "/audit", prefix="", token=token).status == 403, "pages are not for it"
+    token = operator.post("/tokens", {"name": unique, "scopes": ["read"]})["token"]
+    assert operator.request("GET", "/devices", token=token).status == 200
+    for method, path in (("POST", "/enrollments"), ("DELETE", "/devices/x"), ("POST", "/tokens")):
+        assert operator.request(method, path, token=token).status == 403
+
+
+def test_a_token_ends_when_it_was_said(server: ServerProcess, unique: str) -> None:
+    operator = server.operator
+    for expires, field in (
+        ("2020-01-01T00:00:00Z", "expires"),
+        ("2090-01-01T00:00:00", "expires"),
+        ("9999-12-31T23:59:59-14:00", "expires"),
+    ):
+        answer = operator.request("POST", "/tokens", {"name": unique, "expires": expires})
+        assert (answer.status, answer.json["errors"][0]["field"]) == (422, field)
+    soon = operator.post("/tokens", {"name": unique, "expires": "2090-01-01T00:00:00Z"})
+    child = operator.request("POST", "/tokens", {"name": "child"}, token=soon["token"]).json
+    assert child["about"]["expires"] == soon["about"]["expires"], "no longer than the one it was made with"
+    with closing(sqlite3.connect(server.data / "edgewright.db")) as connection:
+        connection.execute(
+            "UPDATE tokens SET expires = '2020-01-01 00:00:00' WHERE id = ?", (soon["about"]["id"],)
+        )
+        connection.commit()
+    answer = operator.request("GET", "/whoami", token=soon["token"])
+    assert (answer.status, b"expired" in answer.body) == (401, True)
+
+
+@pytest.mark.parametrize(
+    ("column", "moment"), [("created", "2020-01-01 00:00:00"), ("seen", "2020-01-01 00:00:00")]
+)
+def test_a_session_ends_by_its_age_and_without_use(
+    server: ServerProcess, person: str, column: str, moment: str
+) -> None:
+    one = sign_in(server, "operator", person)
+    with closing(sqlite3.connect(server.data / "edgewright.db")) as connection:
+        connection.execute(
+            f"UPDATE sessions SET {column} = ? WHERE user_id = (SELECT id FROM users WHERE name = ?)",
+            (moment, person),
+        )
+        connection.commit()
+    answer = one.call("GET", "/whoami")
+    assert (answer.status, b"the session is over" in answer.body) == (401, True)
+
+
+def test_people_see_and_end_their_own_sessions_and_no_others(server: ServerProcess, person: str) -> None:
+    here, there = sign_in(server, "operator", person), sign_in(server, "operator", person)
+    sessions = here.call("GET", "/whoami/sessions").json["items"]
+    assert sorted(one["present"] for one in sessions) == [False, True]
+    other = next(one["id"] for one in sessions if not one["present"])
+    stranger = sign_in(server, "operator")
+    assert stranger.call("DELETE", f"/whoami/sessions/{other}").status == 404
+    assert stranger.post(f"/account/sessions/{other}/end", {}).status == 404
+    assert there.call("GET", "/whoami").status == 200
+    assert here.post(f"/account/sessions/{other}/end", {}).status == 303
+    assert there.call("GET", "/whoami").status == 401
+    assert here.call("GET", "/whoami").status == 200
+
+
+def test_guessing_is_slowed_and_the_person_gets_in(server: ServerProcess, person: str) -> None:
+    guesser = browser(server)
+    statuses = [form(guesser, person, "guess") for _ in range(8)]
+    assert statuses[:5] == [401] * 5
+    assert 429 in statuses
+    guesser.get("/login")
+    answer = guesser.post("/login", {"name": person, "password": PASSWORD})
+    assert (answer.status, int(answer.headers["retry-after"]) <= 600) == (429, True)
+    unknown = browser(server)
+    assert [form(unknown, f"nobody-{person}", "guess") for _ in range(8)].count(429) == statuses.count(429)
+
+
+def test_the_audit_tells_before_and_after_and_can_be_taken_away(server: ServerProcess, unique: str) -> None:
+    operator = server.operator
+    operator.post("/users", {"name": unique, "role": "viewer"})
+    operator.request("PATCH", f"/users/{unique}", {"role": "operator"})
+    page = operator.get(f"/audit?subject={unique}&limit=1")
+    assert (page["total"], len(page["items"])) == (2, 1)
+    changed = page["items"][0]
+    assert (changed["action"], changed["actor"], changed["via"]) == (
+        "change user",
+        "operator init",
+        "token init",
+    )
+    assert (changed["before"]["role"], changed["after"]["role"]) == ("viewer", "operator")
+    following = operator.get(f"/audit?subject={unique}&limit=1&after={page['next']}")
+    assert (following["items"][0]["action"], following["next"]) == ("add user", None)
+    lines = operator.request("GET", f"/audit/export?subject={unique}").body.splitlines()
+    assert [json.loads(line)["action"] for line in lines] == ["change user", "add user"]
+    exported = operator.request("GET", f"/audit/export?format=csv&subject={unique}")
+    assert exported.headers["content-disposition"].startswith('attachment; filename="audit-')
+    rows = list(csv.DictReader(io.StringIO(exported.body.decode())))
+    assert [json.loads(row["after"])["role"] for row in rows] == ["operator", "viewer"]
+    for query in ("since=2020-01-01T00:00:00", "since=0001-01-01T00:00:00%2B14:00", "after=eHg"):
+        assert operator.request("GET", f"/audit?{query}").status == 422
+    assert operator.get(f"/audit?subject={unique}&until=2020-01-01T00:00:00Z")["total"] == 0
+    assert operator.get(f"/audit?q={unique}%20operator")["total"] >= 1
+    assert operator.get("/audit?q=%25")["total"] == 0, "what is searched for is no pattern"
+
+
+def test_formulas_do_not_leave_in_the_csv(server: ServerProcess) -> None:
+    with closing(sqlite3.connect(server.data / "edgewright.db")) as connection:
+        connection.execute(
+            "INSERT INTO audit (at, actor, action, subject, details)"
+            " VALUES ('2026-01-01 00:00:00', 'client x', 'report device', '=HYPERLINK(1)', '{}')"
+        )
+        connection.commit()
+    body = server.operator.request("GET", "/audit/export?format=csv&actor=client%20x").body
+    assert b",'=HYPERLINK(1)," in body
+
+
+def test_nothing_secret_is_in_the_audit_or_the_log(server: ServerProcess, person: str) -> None:
+    one = sign_in(server, "operator", person)
+    secret = one.call("POST", "/tokens", {"name": "nightly"}).json["token"]
+    form(browser(server), "my secret password typed as a name", "x")
+    told = server.operator.request("GET", "/audit/export").body.decode() + server.output
+    for hidden in (PASSWORD, secret, one.cookies[SESSION], one.csrf, "my secret password", "argon2"):
+        assert hidden not in told
+
+
+def test_pages_show_a_secret_once(server: ServerProcess, unique: str) -> None:
+    one = sign_in(server, "admin")
+    answer = one.post("/users", {"name": unique, "role": "viewer"})
+    found = re.search(r"[a-z2-9]{4}(-[a-z2-9]{4}){3}", answer.body.decode())
+    assert found is not None
+    assert form(browser(server), unique, found[0]) == 303
+    assert found[0] not in one.get("/users").body.decode()
+    answer = one.post(
+        "/tokens", {"name": unique, "role": "viewer", "term": "30", "scopes": ["read", "devices"]}
+    )
+    found = re.search(r"ewo1\.[\w-]{43}", answer.body.decode())
+    assert found is not None
+    assert server.operator.request("GET", "/devices", token=found[0]).status == 200
+    assert found[0] not in one.get("/tokens").body.decode()
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "told"),
+    [
+        ("/users", {"name": "a b", "role": "viewer"}, "expected 1 to 64 letters"),
+        ("/users", {"name": "admin", "role": "viewer"}, "already"),
+        ("/users", {"name": "x", "role": "root"}, "expected one of"),
+        ("/tokens", {"name": "", "role": "viewer", "term": "30"}, "what the token is for"),
+        ("/tokens", {"name": "x", "role": "viewer", "term": "day", "day": "2020-01-01"}, "in the past"),
+        ("/tokens", {"name": "x", "role": "viewer", "term": "day", "day": "<b>"}, "expected a day"),
+        ("/tokens", {"name": "x", "role": "viewer", "term": "31"}, "none of the choices"),
+        ("/tokens", {"name": "x", "role": "viewer", "term": "30", "scopes": "<script>"}, "&lt;script&gt;"),
+    ],
+)
+def test_forms_say_what_is_wrong_and_keep_what_was_typed(
+    server: ServerProcess, path: str, values: dict[str, str], told: str
+) -> None:
+    answer = sign_in(server, "admin").post(path, values)
+    assert (answer.status, told in answer.body.decode()) == (422, True)
+    assert "<script>" not in answer.body.decode()
+    if values["name"]:
+        assert f'value="{values["name"]}"' in answer.body.decode()
+
+
+def test_pages_of_administration_do_what_they_say(server: ServerProcess, person: str) -> None:
+    one, inside = sign_in(server, "admin"), sign_in(server, "operator", person)
+    assert one.get(f"/users/{person}").status == 200
+    assert one.post(f"/users/{person}/role", {"role": "viewer"}).status == 303
+    assert server.operator.get(f"/users/{person}")["role"] == "viewer"
+    assert one.post(f"/users/{person}/disable", {}).status == 303
+    assert inside.call("GET", "/whoami").status == 401
+    assert one.post(f"/users/{person}/enable", {}).status == 303
+    assert form(browser(server), person) == 303
+    answer = one.post(f"/users/{person}/password", {})
+    found = re.search(r"[a-z2-9]{4}(-[a-z2-9]{4}){3}", answer.body.decode())
+    assert found is not None
+    assert form(browser(server), person) == 401
+    assert form(browser(server), person, found[0]) == 303
+    assert one.get(f"/audit?actor=some-admin&subject={person}").body.count(b"change user") >= 3
+    assert one.post(f"/users/{person}/remove", {}).status == 303
+    assert form(browser(server), person, found[0]) == 401
+    for day in ("yesterday", "9999-12-31"):
+        assert one.get(f"/audit?until={day}").status == 422

@@ -19,7 +19,7 @@ from typing import Any
 
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.datastructures import Cookie, State
+from litestar.datastructures import Cookie, FormMultiDict, State
 from litestar.handlers.base import BaseRouteHandler
 
 from edgewright.protocol.problem import ProblemType
@@ -187,15 +187,19 @@ async def _check_csrf(request: ServerRequest, wanted: str) -> None:
 
 async def form_field(request: ServerRequest, name: str) -> str | None:
     """Return one text field of the form in the body; handlers can read the form again."""
+    value = (await read_form(request)).get(name)
+    return value if isinstance(value, str) else None
+
+
+async def read_form(request: ServerRequest) -> FormMultiDict:
+    """Return the form in the body, which has to arrive within `BODY_SECONDS`; its size the routes bound."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            form = await request.form()
+            return await request.form()
     except TimeoutError as error:
         raise ProblemError(
             ProblemType.BLANK, f"the form did not arrive within {BODY_SECONDS:g} s", status=408
         ) from error
-    value = form.get(name)
-    return value if isinstance(value, str) else None
 
 
 def is_same(shown: str, wanted: str) -> bool:

@@ -76,7 +76,6 @@ def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str 
         migrate(existing_database(directory))
         password = ensure_administrator(directory.database)
         if password is not None:
-            # On the terminal and nowhere else: what goes to the log stays there.
             print(invitation(password, _addresses(settings, device_socket, web_socket).web_url))
         most_held = _most_held(settings, allow_many_files())
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,5 +1,6 @@
 """Reads JSON requests; what is wrong with one is said field by field."""
 
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -33,6 +34,20 @@ async def read_plain(request: ServerRequest, *, limit: int = MAX_REQUEST_BYTES) 
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProblemError(ProblemType.INVALID_REQUEST, f"the body is not JSON: {error}") from error
+
+
+def moment_of(given: datetime | None, field: str) -> datetime | None:
+    """Return a moment in UTC; raises `InvalidError` for one without a zone, or of no year there is."""
+    if given is None:
+        return None
+    if given.tzinfo is None:
+        fault = Fault(field=field, message="expected a time zone, as in 2027-01-31T12:00:00Z")
+        raise InvalidError("the request is not as expected", fault)
+    try:
+        return given.astimezone(UTC)
+    except OverflowError as error:
+        fault = Fault(field=field, message="expected a year from 1 to 9999")
+        raise InvalidError("the request is not as expected", fault) from error
 
 
 def _fault(body: bytes, text: str) -> Fault:

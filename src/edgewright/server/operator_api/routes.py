@@ -7,7 +7,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from edgewright.server.operator_api import (
+    accounts,
     assignments,
+    audit,
     deployments,
     devices,
     enrollments,
@@ -63,6 +65,8 @@ HANDLERS: list[HTTPRouteHandler] = [
     deployments.revert_deployment,
     *assignments.HANDLERS,
     *rollouts.HANDLERS,
+    *accounts.HANDLERS,
+    *audit.HANDLERS,
 ]
 
 

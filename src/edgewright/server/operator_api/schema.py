@@ -87,6 +87,7 @@ _TAG_OF: Final = {
 # What query and path parameters mean, where a handler does not say it itself.
 PARAMETERS: Final[Mapping[str, str]] = {
     "action": "what was done, as the audit says it",
+    "address": "the address from which it was done",
     "after": "the `next` of the page before, with the same filters",
     "actor": "who did it, as the audit says it",
     "application": "id of the application",
@@ -96,21 +97,27 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "contact": "words about contact, with commas between them",
     "deployment_id": "id of the deployment",
     "device": "id of the device's client",
+    "disabled": "only users who are locked out, or only those who are not",
     "format": "in which form",
     "limit": "how many entries a page has at most",
     "name": "its name",
     "number": "number of the revision",
     "removed": "with those that are gone from their devices",
+    "role": "with this role",
     "rollout_id": "id of the rollout",
     "said": "what devices said last, as words with commas between them",
     "selector": "by labels: `site=berlin, line in (1, 2), !spare`",
+    "session_id": "number of the session",
     "since": "not before this moment",
     "sort": "by what the list is ordered; with `-` before it the other way round",
     "source": "name of the source",
     "state": "in this state",
     "subject": "what it was done to",
+    "token_id": "number of the token",
     "until": "before this moment",
+    "user": "name of the user",
     "version": "version of the application",
+    "via": "with which means: `browser`, `token ci`, `command line`",
 }
 
 _PROBLEM = {

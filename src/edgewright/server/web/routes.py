@@ -7,7 +7,15 @@ from litestar import Router
 from litestar.datastructures import CacheControlHeader
 from litestar.static_files import create_static_files_router
 
-from edgewright.server.web import devices, home, live, search, sign_in
+from edgewright.server.web import (
+    accounts,
+    audit,
+    devices,
+    home,
+    live,
+    search,
+    sign_in,
+)
 from edgewright.server.web.pages import STATIC
 
 MAX_FORM_BYTES = 1024 * 1024
@@ -17,7 +25,15 @@ _STATIC_SECONDS = 7 * 86_400
 
 def web_routes() -> Sequence[Any]:
     """Return the handlers of all pages and of the files they load."""
-    pages = [*home.HANDLERS, *devices.HANDLERS, *live.HANDLERS, *search.HANDLERS, *sign_in.HANDLERS]
+    pages = [
+        *accounts.HANDLERS,
+        *audit.HANDLERS,
+        *devices.HANDLERS,
+        *home.HANDLERS,
+        *live.HANDLERS,
+        *search.HANDLERS,
+        *sign_in.HANDLERS,
+    ]
     return [
         create_static_files_router(
             "/static",

@@ -5,7 +5,6 @@ in always makes a new session (no fixation), and leads to a page of this server 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,11 +16,9 @@ from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.roles import Role
 from edgewright.server.errors import Fault, InvalidError
 from edgewright.server.fleet import accounts as fleet
-from edgewright.server.fleet.membership import secret_digest
 from edgewright.server.guard import (
     PASSWORD_PAGE,
     SESSION_COOKIE,
-    address_of,
     cookie,
     csrf_of,
     form_field,
@@ -31,9 +28,8 @@ from edgewright.server.guard import (
     session_cookie,
 )
 from edgewright.server.operator_api.access import actor_of
-from edgewright.server.passwords import is_outdated
 from edgewright.server.problems import answer_for
-from edgewright.server.store import accounts
+from edgewright.server.signing_in import begin_session, choose_password, in_words, try_password
 from edgewright.server.web.pages import page
 
 FORM_COOKIE = "__Host-edgewright-sign-in"
@@ -61,7 +57,7 @@ async def sign_in(request: ServerRequest) -> Response[Any]:
     password = await form_field(request, "password") or ""
     tried = await try_password(request, name, password)
     if tried.wait_seconds:
-        told = f"Too many attempts. Wait {_seconds(tried.wait_seconds)} and try again."
+        told = f"Too many attempts. Wait {in_words(tried.wait_seconds)} and try again."
         headers = {"retry-after": str(tried.wait_seconds)}
         return _form(request, leads_to, name, told, status=429, headers=headers)
     if tried.user is None:
@@ -84,96 +80,25 @@ async def sign_out(request: ServerRequest) -> Response[Any]:
 @get(PASSWORD_PAGE, even_temporary=True)
 async def show_password(request: ServerRequest) -> Response[Any]:
     """Show the form for another password."""
-    return page(request, "password.html", {"faults": {}, "is_first": actor_of(request).is_temporary})
+    return page(request, "password.html", {"faults": (), "is_first": actor_of(request).is_temporary})
 
 
 @post(PASSWORD_PAGE, status_code=200, even_temporary=True, role=Role.VIEWER)
 async def change_password(request: ServerRequest) -> Response[Any]:
     """Change one's own password; all other sessions end, and this one gets a new secret."""
-    context = context_of(request)
-    actor = actor_of(request)
+    present = await form_field(request, "password") or ""
     new = await form_field(request, "new") or ""
     try:
-        await confirm_password(request, await form_field(request, "password") or "", field="password")
-        fleet.check_password(new, actor.name, field="new")
-        if new == await form_field(request, "password"):
-            raise InvalidError("", Fault(field="new", message="is the one you have already"))
         if new != await form_field(request, "again"):
             raise InvalidError("", Fault(field="again", message="is not the same as the new password"))
+        user = await choose_password(request, present, new)
     except InvalidError as error:
-        faults = {fault.field: fault.message for fault in error.faults}
-        values = {"faults": faults, "is_first": actor.is_temporary}
+        values = {"faults": error.faults, "is_first": actor_of(request).is_temporary}
         return page(request, "password.html", values, status=422)
-    kept = await context.passwords.hash(new)
-    async with context.database.writing() as connection:
-        user = await fleet.set_password(
-            connection, actor.name, password=kept, is_temporary=False, actor=actor.name, now=context.clock()
-        )
     return lead_on(request, await begin_session(request, user, "password"), "/")
 
 
 HANDLERS = [show_sign_in, sign_in, sign_out, show_password, change_password]
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """How an attempt to sign in ended: with a user, without one, or not yet allowed."""
-
-    user: accounts.User | None = None
-    wait_seconds: int = 0
-
-
-async def try_password(request: ServerRequest, name: str, password: str) -> Tried:
-    """Hold a password against that of a user, as often as the throttle allows.
-
-    Whether the name is unknown, locked or without a password is not to be seen, nor in the time it takes.
-    """
-    context = context_of(request)
-    now, address = context.clock(), address_of(request)
-    wait = context.throttle.attempt(name[:200], address, now=now)
-    if wait.total_seconds() > 0:
-        return Tried(wait_seconds=int(wait.total_seconds()) + 1)
-    async with context.database.reading() as connection:
-        user = await accounts.user_named(connection, name)
-    is_right = await context.passwords.verify(user.password if user else None, password)
-    if user is None or not is_right or user.disabled is not None:
-        why = "wrong password" if user and not is_right else "no user who may"
-        async with context.database.writing() as connection:
-            await fleet.note_refused(connection, user, why, now=now)
-        return Tried()
-    context.throttle.succeeded(name[:200], address)
-    if user.password is not None and is_outdated(user.password):
-        kept = await context.passwords.hash(password)
-        async with context.database.writing() as connection:
-            await accounts.change_user(connection, user.id, password=kept)
-    return Tried(user)
-
-
-async def confirm_password(request: ServerRequest, password: str, *, field: str) -> None:
-    """Raise `InvalidError` unless `password` is that of who is signed in."""
-    tried = await try_password(request, actor_of(request).name, password)
-    if tried.wait_seconds:
-        message = f"was wrong too often; wait {_seconds(tried.wait_seconds)}"
-        raise InvalidError("", Fault(field=field, message=message))
-    if tried.user is None:
-        raise InvalidError("", Fault(field=field, message="is not your password"))
-
-
-async def begin_session(request: ServerRequest, user: accounts.User, method: str) -> str:
-    """Begin a session in place of the one this browser had, and return its secret."""
-    context = context_of(request)
-    async with context.database.writing() as connection:
-        old = await accounts.session_of(connection, secret_digest(request.cookies.get(SESSION_COOKIE, "")))
-        if old is not None:
-            await accounts.end_session(connection, old.id)
-        return await fleet.sign_in(
-            connection,
-            user,
-            method=method,
-            address=address_of(request),
-            browser=request.headers.get("user-agent", ""),
-            now=context.clock(),
-        )
 
 
 def lead_on(request: ServerRequest, secret: str, path: str) -> Response[Any]:
@@ -232,7 +157,7 @@ def _form(
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
     secret = request.cookies.get(FORM_COOKIE) or token_urlsafe(32)
-    values = {"csrf": csrf_of(secret), "next": leads_to, "name": name, "told": told}
+    values = {"csrf": csrf_of(secret), "next": leads_to, "name": name, "told": told, "provider": ""}
     shown = page(request, "sign_in.html", values, status=status, headers=headers)
     shown.set_cookie(cookie(FORM_COOKIE, secret, max_age=_FORM_SECONDS))
     return shown
@@ -243,9 +168,3 @@ async def _is_own_form(request: ServerRequest) -> bool:
     if not secret or request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return False
     return is_same(await form_field(request, "csrf") or "", csrf_of(secret))
-
-
-def _seconds(count: int) -> str:
-    if count < 90:
-        return f"{count} seconds"
-    return f"{-(-count // 60)} minutes"
