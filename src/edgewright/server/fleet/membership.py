@@ -66,6 +66,15 @@ async def invite(
     return invitation
 
 
+async def withdraw_invitation(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> None:
+    """Make the open invitation of that name worthless; raises `NotFoundError` if there is none."""
+    if await enrollments.open_for(connection, name, now=now) is None:
+        raise NotFoundError(f"no invitation for '{name}' is open")
+    await enrollments.withdraw(connection, name, now=now)
+    announce(connection, "enrollments")
+    await audit.note(connection, now=now, actor=actor, action="withdraw invitation", subject=name)
+
+
 def judge(invitation: Enrollment | None, key_digest: str, now: datetime) -> str | None:
     """Return the SVID already issued to this very key, or None if a first one may be; raises for all others.
 

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from litestar import get, post
+from litestar import delete, get, post
 from litestar.params import QueryParameter
 
 from edgewright.protocol.enrollment import EnrollmentToken
-from edgewright.server.context import ServerRequest, context_of
+from edgewright.server.context import ServerContext, ServerRequest, context_of
 from edgewright.server.fleet import membership
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import (
@@ -36,8 +36,19 @@ async def create_enrollment(request: ServerRequest) -> CreatedEnrollment:
             actor=operator_of(request),
             now=context.clock(),
         )
-    token = EnrollmentToken(url=context.web_url, pin=context.identity.web_pin, secret=invitation.secret)
-    return CreatedEnrollment(name=invitation.client_id, token=token.render(), expires=invitation.expires)
+    return CreatedEnrollment(
+        name=invitation.client_id, token=token_of(context, invitation), expires=invitation.expires
+    )
+
+
+@delete("/enrollments/{name:str}", status_code=204, summary="Withdraw an invitation")
+async def withdraw_enrollment(request: ServerRequest, name: str) -> None:
+    """Make the open invitation of that name worthless. A device that used it already stays."""
+    context = context_of(request)
+    async with context.database.writing() as connection:
+        await membership.withdraw_invitation(
+            connection, name, actor=operator_of(request), now=context.clock()
+        )
 
 
 @get("/enrollments", summary="List invitations")
@@ -63,10 +74,18 @@ async def list_enrollments(
         if (in_state is None or _state(one, now) == in_state) and (q is None or contains(q, one.client_id))
     ]
     page = page_of(found, lambda one: str(one.id), limit=limit, after=after)
-    return Page(items=[_entry(one, now) for one in page.items], next=page.next, total=page.total)
+    return Page(items=[show_enrollment(one, now) for one in page.items], next=page.next, total=page.total)
 
 
-def _entry(one: Enrollment, now: datetime) -> EnrollmentEntry:
+def token_of(context: ServerContext, invitation: membership.Invitation) -> str:
+    """Return the token that whoever is invited brings along, which says where to and whom to believe."""
+    return EnrollmentToken(
+        url=context.web_url, pin=context.identity.web_pin, secret=invitation.secret
+    ).render()
+
+
+def show_enrollment(one: Enrollment, now: datetime) -> EnrollmentEntry:
+    """Show an invitation, and what became of it."""
     return EnrollmentEntry(
         name=one.client_id, state=_state(one, now), created=one.created, expires=one.expires, used=one.used
     )

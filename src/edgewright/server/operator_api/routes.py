@@ -26,6 +26,7 @@ PREFIX = "/operator/v1"
 HANDLERS: list[HTTPRouteHandler] = [
     enrollments.create_enrollment,
     enrollments.list_enrollments,
+    enrollments.withdraw_enrollment,
     devices.list_devices,
     devices.show_fleet,
     devices.show_device,

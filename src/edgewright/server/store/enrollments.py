@@ -37,6 +37,20 @@ async def every(connection: AsyncConnection) -> list[Enrollment]:
     return await all_of(connection, Enrollment, select(enrollments).order_by(enrollments.c.id.desc()))
 
 
+async def open_for(connection: AsyncConnection, client_id: str, *, now: datetime) -> Enrollment | None:
+    """Return the invitation of that name that may still be used."""
+    return await one_of(
+        connection,
+        Enrollment,
+        select(enrollments).where(
+            enrollments.c.client_id == client_id,
+            enrollments.c.used.is_(None),
+            enrollments.c.withdrawn.is_(None),
+            enrollments.c.expires > now,
+        ),
+    )
+
+
 async def add(
     connection: AsyncConnection, *, client_id: str, secret_digest: str, created: datetime, expires: datetime
 ) -> None:

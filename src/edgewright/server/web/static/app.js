@@ -253,7 +253,7 @@
   // A form that was sent is sent once.
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (!(form instanceof HTMLFormElement) || form.method !== "post" || event.defaultPrevented) {
+    if (!(form instanceof HTMLFormElement) || form.method !== "post" || event.defaultPrevented || event.submitter?.dataset.again !== undefined) {
       return;
     }
     if (form.dataset.sent !== undefined) {
