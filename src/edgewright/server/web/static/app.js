@@ -35,7 +35,7 @@
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html", "x-edgewright-live": "1" }, cache: "no-store" });
       if (answer.redirected || answer.status === 401) {
-        location.reload();
+        leave();
         return;
       }
       if (answer.ok) {
@@ -53,6 +53,15 @@
     if (again) {
       again = false;
       soon();
+    }
+  }
+
+  // Whoever is signed out is led to sign in, but not while something is typed that would be lost.
+  function leave() {
+    if (document.querySelector("form[data-touched]")) {
+      tell("Signed out: load the page again to go on");
+    } else {
+      location.reload();
     }
   }
 
@@ -101,7 +110,7 @@
       source.addEventListener("end", (event) => {
         if (event.data === "signed-out") {
           source.close();
-          tell("Signed out: load the page again to go on");
+          leave();
         } else {
           lost();
         }
