@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from edgewright.net.oci import RegistryClient, RegistryError, RegistryNotFoundError
+from edgewright.net.oci import RegistryClient, RegistryError, RegistryNotFoundError, RegistryRefusedError
 from edgewright.net.registries import RegistrySettings
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.errors import ArchiveError, DocumentError
@@ -154,7 +154,7 @@ class RegistryUpstream:
     def _catalog(self) -> list[str]:
         try:
             return self._client.catalog()
-        except RegistryError as error:
+        except (RegistryNotFoundError, RegistryRefusedError) as error:
             raise SourceError(
                 f"the registry does not list its repositories ({error}); name them one by one"
             ) from error

@@ -12,6 +12,8 @@ from edgewright.protocol.oci import OciReference
 from edgewright.server.errors import Fault, InvalidError
 
 MOST_REPOSITORIES = 1_000
+# Pages beside those of the sources themselves.
+RESERVED = frozenset({"new"})
 LONGEST_MINUTES = 366 * 24 * 60
 MAX_CA_BYTES = 256 * 1024
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -122,6 +124,8 @@ def is_settled(
 
 
 def _faults(spec: SourceSpec) -> Iterator[Fault]:
+    if spec.name in RESERVED:
+        yield Fault(field="name", message=f"'{spec.name}' is the name of a page; choose another")
     if not _NAME.fullmatch(spec.name):
         yield Fault(field="name", message="expected lower-case letters, digits and dashes, at most 63")
     if spec.every_minutes is not None and not 1 <= spec.every_minutes <= LONGEST_MINUTES:

@@ -77,6 +77,7 @@ TAGS: Final[Mapping[str, str]] = {
 }
 _TAG_OF: Final = {
     "policy": "policies",
+    "applications": "packages",
     "package-problems": "packages",
     "whoami": "users",
     "sessions": "users",
@@ -98,10 +99,12 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "deployment_id": "id of the deployment",
     "device": "id of the device's client",
     "disabled": "only users who are locked out, or only those who are not",
+    "fits": "only devices that it fits, or only those that it does not",
     "format": "in which form",
     "limit": "how many entries a page has at most",
     "name": "its name",
     "number": "number of the revision",
+    "path": "path of the file in the package",
     "removed": "with those that are gone from their devices",
     "role": "with this role",
     "rollout_id": "id of the rollout",

@@ -45,7 +45,7 @@ NAVIGATION: Final = (
     Group(
         title="Applications",
         areas=(
-            Area(title="Packages", path="/packages", icon="package", keys="p"),
+            Area(title="Packages", path="/packages", icon="package", keys="p", also=("/add-packages",)),
             Area(title="Sources", path="/sources", icon="database", keys="s"),
             Area(
                 title="Deployments",

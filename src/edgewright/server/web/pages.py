@@ -26,7 +26,7 @@ from edgewright.server.web.words import Tone, word
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"  # the framework adds the charset
 # Nothing is loaded from elsewhere and nothing within a page is run: scripts and styles are files of ours.
 SECURITY_HEADERS = {
     "content-security-policy": (

@@ -14,8 +14,10 @@ from edgewright.server.web import (
     enrollments,
     home,
     live,
+    packages,
     search,
     sign_in,
+    sources,
 )
 from edgewright.server.web.pages import STATIC
 
@@ -33,8 +35,10 @@ def web_routes() -> Sequence[Any]:
         *enrollments.HANDLERS,
         *home.HANDLERS,
         *live.HANDLERS,
+        *packages.HANDLERS,
         *search.HANDLERS,
         *sign_in.HANDLERS,
+        *sources.HANDLERS,
     ]
     return [
         create_static_files_router(
