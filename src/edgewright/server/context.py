@@ -15,6 +15,7 @@ from edgewright.server.domain.throttle import Throttle
 from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
 from edgewright.server.looking import Looks
+from edgewright.server.oidc import IdentityProvider
 from edgewright.server.overview import Overview, Row
 from edgewright.server.passwords import Passwords
 from edgewright.server.settings import ServerSettings
@@ -77,6 +78,7 @@ class ServerContext:
     looks: Looks
     throttle: Throttle = field(default_factory=Throttle)
     passwords: Passwords = field(default_factory=Passwords)
+    provider: IdentityProvider | None = None
     clock: Callable[[], datetime] = utc_now
     changes: Changes = field(init=False)
     contacts: dict[str, datetime] = field(default_factory=dict)

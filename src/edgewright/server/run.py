@@ -35,6 +35,7 @@ from edgewright.server.holds import Holds, default_most
 from edgewright.server.identity.files import Identity, load_identity, renew
 from edgewright.server.looking import Looks
 from edgewright.server.machine import allow_many_files, memory_bytes
+from edgewright.server.oidc import IdentityProvider
 from edgewright.server.overview import Overview
 from edgewright.server.settings import (
     DataDirectory,
@@ -77,9 +78,9 @@ def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str 
         password = ensure_administrator(directory.database)
         if password is not None:
             print(invitation(password, _addresses(settings, device_socket, web_socket).web_url))
-        most_held = _most_held(settings, allow_many_files())
+        provider = None if settings.oidc is None else IdentityProvider(settings.oidc)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(directory, settings, identity, (device_socket, web_socket), most_held))
+            runner.run(_serve(directory, settings, identity, (device_socket, web_socket), provider))
     return 0
 
 
@@ -88,7 +89,7 @@ async def _serve(
     settings: ServerSettings,
     identity: Identity,
     sockets: tuple[socket.socket, socket.socket],
-    most_held: int,
+    provider: IdentityProvider | None,
 ) -> None:
     addresses = _addresses(settings, *sockets)
     async with Database(directory.database) as database:
@@ -99,9 +100,10 @@ async def _serve(
             device_url=addresses.device_url,
             web_url=addresses.web_url,
             registries=directory.registries,
+            provider=provider,
             standings=Standings(database),
             overview=Overview(database),
-            holds=Holds(database, most=most_held),
+            holds=Holds(database, most=_most_held(settings, allow_many_files())),
             looks=Looks(database, directory.registries, CredentialFiles(directory.sources), utc_now),
         )
         await context.begin()

@@ -23,6 +23,7 @@ import msgspec
 from edgewright.protocol import yaml
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.spiffe import check_segment, check_trust_domain
+from edgewright.server.domain.roles import Role
 from edgewright.server.errors import SetupError
 
 HTTPS_PORT = 443
@@ -52,6 +53,25 @@ class Listen:
         return f"{host}:{self.port}"
 
 
+class OidcSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where people sign in who do not have a password here: an OpenID Connect provider.
+
+    `role_claim` is the claim that lists a person's groups, `roles` maps groups to roles, and `default_role`
+    is for who is in none of them; without one they are not let in. `name` is what the button says.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret_file: str | None = None
+    ca_file: str | None = None
+    name: str = "single sign-on"
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    name_claim: str = "preferred_username"
+    role_claim: str | None = None
+    roles: dict[str, Role] = msgspec.field(default_factory=dict)
+    default_role: Role | None = None
+
+
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `server.yaml` says. Addresses left out are made from the first of `hosts` and the ports.
 
@@ -66,6 +86,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     device_url: str | None = None
     web_url: str | None = None
     held_polls: int | None = None
+    oidc: OidcSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +145,8 @@ def check_settings(settings: ServerSettings) -> ServerSettings:
             _check_url(url)
     if settings.held_polls is not None and settings.held_polls < 0:
         raise SetupError("held_polls: expected 0 (no poll waits for a change) or more")
+    if settings.oidc is not None:
+        _check_oidc(settings.oidc)
     return settings
 
 
@@ -186,6 +209,20 @@ def _check_host(host: str) -> None:
         label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
         if len(host) > 253 or not re.fullmatch(rf"{label}(\.{label})*", host):
             raise SetupError(f"host '{host}': expected a DNS name or an IP address, without a port") from None
+
+
+def _check_oidc(oidc: OidcSettings) -> None:
+    parts = urlsplit(oidc.issuer)
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+        raise SetupError(f"oidc.issuer: '{oidc.issuer}': expected https:// and the provider's name")
+    if "openid" not in oidc.scopes:
+        raise SetupError("oidc.scopes: expected openid among them")
+    if oidc.roles and oidc.role_claim is None:
+        raise SetupError("oidc.roles: expected oidc.role_claim beside it, which says where the groups are")
+    if oidc.default_role is None and not oidc.roles:
+        raise SetupError(
+            "oidc: nobody could sign in; say oidc.role_claim and oidc.roles, or oidc.default_role"
+        )
 
 
 def _check_url(url: str) -> None:

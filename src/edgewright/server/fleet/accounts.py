@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.server.domain.claims import Known
 from edgewright.server.domain.passwords import password_fault
 from edgewright.server.domain.roles import Actor, Role, check_scopes, check_user_name
-from edgewright.server.errors import ConflictError, Fault, InvalidError, NotFoundError
+from edgewright.server.errors import ConflictError, Fault, ForbiddenError, InvalidError, NotFoundError
 from edgewright.server.fleet.membership import secret_digest
 from edgewright.server.store import accounts, audit
 from edgewright.server.store.accounts import Session, Token, User
@@ -118,6 +119,51 @@ async def sign_in(
     await audit.note(connection, now=now, actor=user.name, action="sign in", subject=user.name, method=method)
     announce(connection, "accounts")
     return secret
+
+
+async def arrive(connection: AsyncConnection, known: Known, *, now: datetime) -> User:
+    """Return the user who comes from the identity provider, made or with another role as that says.
+
+    Who is known here under the same name by a password is somebody else until an administrator says
+    otherwise: a provider must not be able to take over a user. Raises `ForbiddenError` and `ConflictError`.
+    """
+    if known.role is None:
+        raise ForbiddenError("no group of yours may use this server; ask an administrator of it")
+    user = await accounts.user_known_to(connection, known.issuer, known.subject)
+    if user is not None and user.disabled is not None:
+        raise ForbiddenError("you are locked out here; ask an administrator of this server")
+    if user is None:
+        if await accounts.user_named(connection, known.name) is not None:
+            raise ConflictError(
+                f"there is another user '{known.name}' here; an administrator has to remove that one first"
+            )
+        number = await accounts.add_user(
+            connection,
+            name=known.name,
+            role=known.role,
+            now=now,
+            issuer=known.issuer,
+            subject=known.subject,
+        )
+        action, before = "add user", None
+    elif user.role == known.role:
+        return user
+    else:
+        await accounts.change_user(connection, user.id, role=known.role.value)
+        number, action, before = user.id, "change user", shown(user)
+    changed = await accounts.user_numbered(connection, number)
+    assert changed is not None  # noqa: S101 - it was written in this transaction
+    await audit.note(
+        connection,
+        now=now,
+        actor="identity provider",
+        action=action,
+        subject=changed.name,
+        before=before,
+        after=shown(changed),
+    )
+    announce(connection, "accounts")
+    return changed
 
 
 async def note_refused(connection: AsyncConnection, user: User | None, why: str, *, now: datetime) -> None:

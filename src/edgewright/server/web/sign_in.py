@@ -4,6 +4,8 @@ The form has a cookie of its own, so that nobody can be signed in from elsewhere
 in always makes a new session (no fixation), and leads to a page of this server alone.
 """
 
+import base64
+import logging
 from collections.abc import Mapping
 from secrets import token_urlsafe
 from typing import Any
@@ -14,11 +16,12 @@ from litestar.response import Redirect
 
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.roles import Role
-from edgewright.server.errors import Fault, InvalidError
+from edgewright.server.errors import ConflictError, Fault, ForbiddenError, InvalidError, NotFoundError
 from edgewright.server.fleet import accounts as fleet
 from edgewright.server.guard import (
     PASSWORD_PAGE,
     SESSION_COOKIE,
+    address_of,
     cookie,
     csrf_of,
     form_field,
@@ -27,6 +30,7 @@ from edgewright.server.guard import (
     is_same,
     session_cookie,
 )
+from edgewright.server.oidc import Attempt, IdentityProvider, OidcError
 from edgewright.server.operator_api.access import actor_of
 from edgewright.server.problems import answer_for
 from edgewright.server.signing_in import begin_session, choose_password, in_words, try_password
@@ -34,6 +38,13 @@ from edgewright.server.web.pages import page
 
 FORM_COOKIE = "__Host-edgewright-sign-in"
 _FORM_SECONDS = 24 * 3600
+CALLBACK = "/login/oidc/callback"
+PROVIDER_COOKIE = "__Host-edgewright-provider"
+_PROVIDER_SECONDS = 900
+# Stands for whoever comes from the provider where attempts are counted; no user has this name.
+_PROVIDER_ACCOUNT = "identity provider"
+_PROVIDER_FAILS = "Signing in at the identity provider does not work just now; the server's log says why."
+log = logging.getLogger(__name__)
 _WRONG = "This name and this password do not belong together."
 
 
@@ -98,7 +109,95 @@ async def change_password(request: ServerRequest) -> Response[Any]:
     return lead_on(request, await begin_session(request, user, "password"), "/")
 
 
-HANDLERS = [show_sign_in, sign_in, sign_out, show_password, change_password]
+@get("/login/oidc", public=True)
+async def leave_for_provider(request: ServerRequest) -> Response[Any]:
+    """Send the browser to the identity provider, with a secret to come back with."""
+    provider = _provider(request)
+    secret = token_urlsafe(32)
+    leads_to = safe_path(request.query_params.get("next"))
+    try:
+        url = await provider.leave(Attempt(secret), redirect_uri=_redirect_uri(request))
+    except OidcError as error:
+        log.warning("nobody can sign in at the identity provider: %s", error)
+        return _form(request, leads_to, told=_PROVIDER_FAILS, status=502)
+    answer = Redirect(url, status_code=303)
+    packed = base64.urlsafe_b64encode(leads_to.encode()).rstrip(b"=").decode()
+    answer.set_cookie(cookie(PROVIDER_COOKIE, f"{secret}.{packed}", max_age=_PROVIDER_SECONDS))
+    return answer
+
+
+@get(CALLBACK, public=True)
+async def arrive_from_provider(request: ServerRequest) -> Response[Any]:
+    """Begin a session for who comes back from the identity provider."""
+    provider, context = _provider(request), context_of(request)
+    query = request.query_params
+    secret, _, packed = request.cookies.get(PROVIDER_COOKIE, "").partition(".")
+    attempt, leads_to = Attempt(secret), safe_path(_unpacked(packed))
+    if not secret or not is_same(query.get("state", ""), attempt.state):
+        return _refused(request, leads_to, "That took too long, or began in another browser. Try again.", 403)
+    if "error" in query:
+        return _refused(request, leads_to, "The identity provider did not let you in.", 403)
+    wait = context.throttle.attempt(_PROVIDER_ACCOUNT, address_of(request), now=context.clock())
+    if wait.total_seconds() > 0:
+        told = f"Too many attempts. Wait {in_words(int(wait.total_seconds()) + 1)} and try again."
+        return _refused(request, leads_to, told, 429)
+    try:
+        known = await provider.arrive(
+            attempt, query.get("code", ""), issuer=query.get("iss"), redirect_uri=_redirect_uri(request)
+        )
+        async with context.database.writing() as connection:
+            user = await fleet.arrive(connection, known, now=context.clock())
+    except OidcError as error:
+        log.warning("somebody could not sign in at the identity provider: %s", error)
+        return _refused(request, leads_to, _PROVIDER_FAILS, 502)
+    except (ForbiddenError, ConflictError) as error:
+        text = str(error)
+        return _refused(request, leads_to, f"{text[:1].upper()}{text[1:]}.", 403)
+    context.throttle.succeeded(_PROVIDER_ACCOUNT, address_of(request))
+    answer = lead_on(request, await begin_session(request, user, "oidc"), leads_to)
+    answer.set_cookie(cookie(PROVIDER_COOKIE, "", max_age=0))
+    return answer
+
+
+def _provider(request: ServerRequest) -> IdentityProvider:
+    provider = context_of(request).provider
+    if provider is None:
+        raise NotFoundError("this server has no identity provider; server.yaml says nothing under 'oidc'")
+    return provider
+
+
+def _provider_name(request: ServerRequest) -> str:
+    provider = context_of(request).provider
+    return "" if provider is None else provider.settings.name
+
+
+def _redirect_uri(request: ServerRequest) -> str:
+    return f"{context_of(request).web_url}{CALLBACK}"
+
+
+def _unpacked(packed: str) -> str | None:
+    try:
+        return base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode("ascii")
+    except ValueError:
+        return None
+
+
+def _refused(request: ServerRequest, leads_to: str, told: str, status: int) -> Response[str]:
+    """Show the form again, with why nobody was signed in; the attempt cannot be repeated."""
+    shown = _form(request, leads_to, told=told, status=status)
+    shown.set_cookie(cookie(PROVIDER_COOKIE, "", max_age=0))
+    return shown
+
+
+HANDLERS = [
+    leave_for_provider,
+    arrive_from_provider,
+    show_sign_in,
+    sign_in,
+    sign_out,
+    show_password,
+    change_password,
+]
 
 
 def lead_on(request: ServerRequest, secret: str, path: str) -> Response[Any]:
@@ -157,7 +256,13 @@ def _form(
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
     secret = request.cookies.get(FORM_COOKIE) or token_urlsafe(32)
-    values = {"csrf": csrf_of(secret), "next": leads_to, "name": name, "told": told, "provider": ""}
+    values = {
+        "csrf": csrf_of(secret),
+        "next": leads_to,
+        "name": name,
+        "told": told,
+        "provider": _provider_name(request),
+    }
     shown = page(request, "sign_in.html", values, status=status, headers=headers)
     shown.set_cookie(cookie(FORM_COOKIE, secret, max_age=_FORM_SECONDS))
     return shown
