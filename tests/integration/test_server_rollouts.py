@@ -1,89 +1,40 @@
 """Rollouts on a real server: devices report, people steer, the server is killed, and it goes on."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from support.fleet_store import description
-from support.foreign_client import ForeignClient, capabilities
-from support.operating import assert_problem, tar_of, upload
+from support.foreign_client import ForeignClient
+from support.operating import assert_problem
 from support.processes import wait_until
+from support.rollout_scene import (
+    NAMES,
+    add_packages,
+    answer,
+    failure,
+    given,
+    put,
+    six_devices,
+    state_of,
+    until_given,
+    until_state,
+    wanted,
+)
 from support.server_process import OperatorClient, ServerProcess
-
-NAMES = tuple(f"edge-{number}" for number in range(1, 7))
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server with two versions of a package."""
     with ServerProcess.create(tmp_path / "server") as running:
-        for version in ("1.0.0", "2.0.0"):
-            document = yaml.safe_dump(description(version)).encode()
-            assert upload(running.operator, tar_of({"margo.yaml": document})).status == 201
+        add_packages(running)
         yield running
 
 
 @pytest.fixture
 def devices(server: ServerProcess, tmp_path: Path) -> Iterator[Mapping[str, ForeignClient]]:
-    """Six enrolled devices that reported their capabilities."""
-    with ExitStack() as stack:
-        found = {}
-        for name in NAMES:
-            token = server.operator.post("/enrollments", {"name": name})["token"]
-            device = stack.enter_context(ForeignClient.enrolled(token, tmp_path / name))
-            assert device.report_capabilities(name, capabilities(name)).status < 300
-            found[name] = device
+    with six_devices(server, tmp_path) as found:
         yield found
-
-
-def put(operator: OperatorClient, version: str = "1.0.0", **strategy: Any) -> dict[str, Any]:
-    """Give every device a version of the application; return the rollout."""
-    body = {"application": "shop", "version": version, "target": {"all": True}, "strategy": strategy}
-    operator.put("/assignments/shop", body)
-    found: dict[str, Any] = operator.items("/rollouts?assignment=shop")[0]
-    return found
-
-
-def wanted(device: ForeignClient) -> list[tuple[str, int]]:
-    """Return id and manifest version of what a device is told to have."""
-    manifest = device.poll().json
-    return [(one["deploymentId"], manifest["manifestVersion"]) for one in manifest["deployments"]]
-
-
-def answer(devices: Mapping[str, ForeignClient], state: str, *names: str, **more: Any) -> None:
-    """Have devices report about what they are told to have."""
-    for name in names:
-        for deployment_id, version in wanted(devices[name]):
-            assert devices[name].report_status(deployment_id, state, version, **more).status < 300
-
-
-def given(devices: Mapping[str, ForeignClient]) -> list[str]:
-    return [name for name, device in devices.items() if wanted(device)]
-
-
-def state_of(operator: OperatorClient, rollout: Mapping[str, Any]) -> str:
-    return str(operator.get(f"/rollouts/{rollout['id']}")["state"])
-
-
-def until_state(operator: OperatorClient, rollout: Mapping[str, Any], state: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        shown: dict[str, Any] = operator.get(f"/rollouts/{rollout['id']}")
-        return shown if shown["state"] == state else None
-
-    return wait_until(look, what=f"the rollout did not become {state}")
-
-
-def until_given(devices: Mapping[str, ForeignClient], *names: str) -> None:
-    wait_until(lambda: given(devices) == list(names), what=f"not {names} were told to have it")
-
-
-def failure(code: str) -> dict[str, Any]:
-    error = {"code": code, "source": "component", "message": f"{code} happened"}
-    return {"status": {"state": "failed", "error": error}}
 
 
 @pytest.mark.requirement("S-16", "S-18")

@@ -16,7 +16,6 @@ from typing import Final
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.server.context import ServerContext
 from edgewright.server.domain.rollouts import Happened
-from edgewright.server.domain.strategies import OnError, Strategy
 from edgewright.server.fleet import assignments, rollouts
 from edgewright.server.fleet.rollouts import Look
 from edgewright.server.store import rollouts as kept
@@ -161,7 +160,7 @@ class Conductor:
                 await assignments.put(
                     connection,
                     prepared,
-                    strategy=_in_haste(record.value.strategy),
+                    strategy=record.value.strategy.in_haste(),
                     actor=rollouts.SERVER,
                     now=now,
                 )
@@ -180,13 +179,6 @@ class Conductor:
     def _take(self) -> set[str]:
         heard, self._heard = self._heard, set()
         return heard
-
-
-def _in_haste(strategy: Strategy) -> Strategy:
-    """Return how what went wrong is taken back: all at once, and whatever fails; the budget still holds."""
-    return Strategy(
-        disruption_budget=strategy.disruption_budget, success_threshold=0, on_error=OnError.CONTINUE
-    )
 
 
 def _portions(names: Sequence[str]) -> Iterator[list[str]]:

@@ -123,6 +123,12 @@ class Strategy:
             if getattr(self, name) != getattr(default, name)
         }
 
+    def in_haste(self) -> "Strategy":
+        """Return how what went wrong is taken back: all at once, whatever fails, within the budget."""
+        return Strategy(
+            disruption_budget=self.disruption_budget, success_threshold=0, on_error=OnError.CONTINUE
+        )
+
     def pauses_after(self, batch: int) -> bool:
         """Whether a person has to say how it goes on after this batch (from 1)."""
         match self.pause_after:

@@ -81,7 +81,8 @@ WORDS: Final = MappingProxyType(
         "superseded": _word("Superseded", "skip-forward", Tone.QUIET),
         "reverting": _word("Reverting", "undo-2", Tone.BUSY),
         "reverted": _word("Reverted", "undo-2", Tone.WAIT),
-        "skipped": _word("Skipped", "skip-forward", Tone.QUIET),
+        "late": _word("Late", "hourglass", Tone.WAIT),
+        "skipped": _word("Left out", "skip-forward", Tone.QUIET),
         # Catalogue.
         "available": _word("Available", "circle-check", Tone.GOOD),
         "syncing": _word("Looking for packages", "refresh-cw", Tone.BUSY),
