@@ -6,6 +6,7 @@ import pytest
 
 from support.browser import SCHEMES, WIDTHS, visit
 from support.gallery import gallery
+from support.people import PASSWORD, add_person
 from support.server_process import ServerProcess
 
 
@@ -39,6 +40,20 @@ def test_an_empty_server_shows_the_first_steps_and_goes_on_by_itself(somebody, s
     server.operator.post("/devices/edge-02/accept")
     ada.page.get_by_text("1 of 3 steps done").wait_for()
     assert ada.complaints == []
+
+
+def test_a_person_signs_in_and_out_by_the_forms_they_see(somebody, server):
+    add_person(server, "bo", "operator")
+    bo = somebody(None)
+    bo.go("/enrollments")
+    bo.page.get_by_label("Name", exact=True).fill("bo")
+    bo.page.get_by_label("Password", exact=True).fill(PASSWORD)
+    bo.page.get_by_role("button", name="Sign in").click()
+    bo.page.wait_for_url("**/enrollments")
+    bo.page.get_by_role("button", name="Account of bo").click()
+    bo.page.get_by_role("button", name="Sign out").click()
+    bo.page.wait_for_url("**/login")
+    assert bo.go("/enrollments").url.endswith("/login?next=/enrollments")
 
 
 def test_who_may_only_look_is_told_so(somebody):

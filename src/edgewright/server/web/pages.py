@@ -75,6 +75,7 @@ def page(
         "path": request.url.path,
         "may": lambda role: actor is not None and actor.role.covers(Role(role)),
         "here": _here(request),
+        **(values or {}),
     }
     common["ui"] = ENVIRONMENT.get_template("parts.html").make_module(common)
     text = ENVIRONMENT.get_template(template).render(
@@ -83,7 +84,6 @@ def page(
             "navigation": NAVIGATION,
             "notice": notice,
             "theme": theme if (theme := request.cookies.get("theme", "")) in _THEMES else "",
-            **(values or {}),
         }
     )
     return Response(
