@@ -10,6 +10,8 @@ from litestar.static_files import create_static_files_router
 from edgewright.server.web import (
     accounts,
     audit,
+    deploy,
+    deployments,
     devices,
     enrollments,
     home,
@@ -32,6 +34,8 @@ def web_routes() -> Sequence[Any]:
     pages = [
         *accounts.HANDLERS,
         *audit.HANDLERS,
+        *deploy.HANDLERS,
+        *deployments.HANDLERS,
         *devices.HANDLERS,
         *enrollments.HANDLERS,
         *home.HANDLERS,

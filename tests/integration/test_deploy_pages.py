@@ -1,0 +1,256 @@
+"""Deploying in a browser: from an empty list to a device that is told, and on to updates and removal."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, expect
+
+from support.browser import Visitor, visit
+from support.fleet_store import description
+from support.foreign_client import ForeignClient, capabilities
+from support.operating import tar_of, upload
+from support.processes import wait_until
+from support.server_process import ServerProcess
+
+pytest_plugins = ("support.browser",)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    with ServerProcess.create(tmp_path / "server") as running:
+        offer(running, "1.0.0")
+        yield running
+
+
+def offer(server: ServerProcess, version: str, **members: Any) -> None:
+    document = yaml.safe_dump(description(version, **members)).encode()
+    assert upload(server.operator, tar_of({"margo.yaml": document})).status == 201
+
+
+def enrolled(server: ServerProcess, name: str, folder: Path, **labels: str) -> ForeignClient:
+    token = server.operator.post("/enrollments", {"name": name})["token"]
+    device = ForeignClient.enrolled(token, folder / name)
+    assert device.report_capabilities(name, {**capabilities(name), "labels": labels}).status < 300
+    return device
+
+
+def told(device: ForeignClient) -> dict[str, Any] | None:
+    """Return the values the one deployment of a device has, None while there is none."""
+    references = device.poll().json["deployments"]
+    if not references:
+        return None
+    document = yaml.safe_load(device.request("GET", references[0]["url"]).body)
+    return {name: one["value"] for name, one in document["spec"]["parameters"].items()}
+
+
+@pytest.fixture
+def ada(chromium: Browser, server: ServerProcess) -> Iterator[Visitor]:
+    visitor = visit(chromium, server, "operator")
+    yield visitor
+    visitor.close()
+
+
+DEFAULTS = {"greeting": "hello", "interval": 30, "mode": "slow", "sensors": ["a"]}
+
+
+@pytest.mark.requirement("CFG-1", "S-15", "S-16")
+def test_one_package_and_one_device_take_three_clicks(
+    server: ServerProcess, ada: Visitor, tmp_path: Path
+) -> None:
+    with enrolled(server, "edge-01", tmp_path) as device:
+        ada.go("/deployments")
+        ada.page.get_by_role("link", name="Deploy an application").first.click()
+        expect(ada.page.locator("#check")).to_contain_text("1 fit")
+        ada.picture("deploy-form")
+        assert ada.faults() == []
+        ada.page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+        expect(ada.page.get_by_role("heading", name="What will happen")).to_be_visible()
+        ada.picture("deploy-preview")
+        assert ada.faults() == []
+        assert server.operator.items("/assignments") == []
+        ada.page.get_by_role("button", name="Deploy to 1 device").click()
+        expect(ada.page.locator("#notice")).to_contain_text("shop is on its way to 1 device.")
+        assert wait_until(lambda: told(device), what="the deployment") == DEFAULTS
+        expect(ada.page.locator("#devices")).to_contain_text("Waiting for the device")
+        (made,) = server.operator.items("/deployments")
+        device.report_status(made["id"], "installed", made["manifest_version"])
+        expect(ada.page.locator("#devices")).to_contain_text("Up to date")
+        ada.picture("assignment")
+        assert ada.faults() == []
+    assert ada.complaints == []
+
+
+@pytest.mark.requirement("CFG-2")
+def test_faults_are_shown_beside_the_field_while_typing_and_what_was_typed_stays(
+    server: ServerProcess, ada: Visitor, tmp_path: Path
+) -> None:
+    with enrolled(server, "edge-01", tmp_path):
+        ada.go("/deploy")
+        greeting = ada.page.get_by_label("Greeting")
+        greeting.fill("far too long a greeting for anybody")
+        fault = ada.page.get_by_text("takes at most 20 characters")
+        expect(fault.first).to_be_visible()
+        ada.page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+        expect(ada.page.get_by_text("One thing has to be mended")).to_be_visible()
+        expect(greeting).to_have_value("far too long a greeting for anybody")
+        ada.picture("deploy-faults")
+        greeting.fill("hi")
+        expect(ada.page.locator("#check")).to_contain_text("1 fit")
+        assert server.operator.items("/assignments") == []
+
+
+@pytest.mark.requirement("CFG-1", "CFG-5", "MAT-2")
+def test_values_for_groups_and_devices_an_update_and_the_way_back(
+    server: ServerProcess, ada: Visitor, tmp_path: Path
+) -> None:
+    page = ada.page
+    north = enrolled(server, "north-1", tmp_path, site="north")
+    south = enrolled(server, "south-1", tmp_path, site="south")
+    with north, south:
+        ada.go("/deploy?application=shop")
+        page.get_by_label("All devices", exact=True).check()
+        page.get_by_role("button", name="Values for a group").click()
+        group = page.locator("#g0")
+        group.get_by_label("Devices with these labels").fill("site=north")
+        group.get_by_label("Interval").fill("5")
+        group.get_by_label("b", exact=True).check()
+        group.get_by_label("c", exact=True).check()
+        page.get_by_role("button", name="Values for one device").click()
+        single = page.locator("#d0")
+        single.get_by_label("Device", exact=True).fill("south-1")
+        single.get_by_label("Mode").select_option("fast")
+        ada.picture("deploy-groups")
+        page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+        page.get_by_role("button", name="Back to the form").click()
+        expect(page.locator("#g0").get_by_label("Interval")).to_have_value("5")
+        page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+        page.get_by_label("Why").fill("line 4 is new")
+        page.get_by_role("button", name="Deploy to 2 devices").click()
+        wait_until(lambda: told(north) == {**DEFAULTS, "interval": 5, "sensors": ["b", "c"]}, what="north")
+        wait_until(lambda: told(south) == {**DEFAULTS, "mode": "fast"}, what="south")
+
+        offer(server, "2.0.0")
+        page.get_by_role("link", name="Look at the update").click()
+        page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+        expect(page.locator("#to-change")).to_contain_text("1.0.0")
+        page.get_by_role("button", name="Change 2 devices").click()
+        expect(page.locator("#notice")).to_contain_text("on its way to 2 devices")
+        assert server.operator.get("/assignments/shop")["version"] == "2.0.0"
+
+        page.get_by_role("link", name="Go back to this").click()
+        expect(page.locator("#to-change")).to_contain_text("2.0.0")
+        page.get_by_role("button", name="Change 2 devices").click()
+        expect(page.locator("#history")).to_contain_text("Revision 3: 1.0.0")
+        ada.picture("assignment-history")
+
+        page.get_by_role("button", name="Delete…").click()
+        page.get_by_role("button", name="Delete and remove").click()
+        expect(page.locator("#notice")).to_contain_text("it is being removed from 2 devices")
+        wait_until(lambda: told(north) is None, what="the removal")
+    assert ada.complaints == []
+
+
+def test_who_was_overtaken_is_told_and_changes_nothing(
+    server: ServerProcess, ada: Visitor, tmp_path: Path
+) -> None:
+    wish = {"application": "shop", "version": "1.0.0", "target": {"all": True}}
+    server.operator.put("/assignments/shop", wish)
+    ada.go("/deploy?assignment=shop")
+    ada.page.get_by_label("Greeting").fill("hey")
+    ada.page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+    server.operator.put("/assignments/shop", {**wish, "parameters": {"mode": "fast"}})
+    ada.page.get_by_role("button", name="Save").click()
+    expect(ada.page.locator("main")).to_contain_text("was changed by somebody else")
+    assert server.operator.get("/assignments/shop")["spec"]["parameters"] == {"mode": "fast"}
+
+
+def test_a_single_deployment_is_shown_reverted_and_removed(
+    server: ServerProcess, ada: Visitor, tmp_path: Path
+) -> None:
+    page = ada.page
+    with enrolled(server, "edge-01", tmp_path) as device:
+        wish = {"application": "shop", "version": "1.0.0", "device": "edge-01", "name": "solo"}
+        path = f"/deployments/{server.operator.post('/deployments', wish)['id']}"
+        server.operator.put(path, {"parameters": {"interval": 3}})
+        error = {"code": "E1", "source": "app", "message": "no disk"}
+        device.report_status(
+            path.rsplit("/", 1)[1],
+            "failed",
+            3,
+            components=[{"name": "app", "state": "failed", "error": error}],
+        )
+        ada.go("/deployments")
+        page.get_by_role("link", name="solo").click()
+        expect(page.locator("#components")).to_contain_text("no disk")
+        ada.picture("deployment")
+        assert ada.faults() == []
+        page.get_by_role("button", name="Go back to this…").click()
+        page.get_by_role("button", name="Go back", exact=True).click()
+        expect(page.locator("#notice")).to_contain_text("what revision 1 was")
+        assert told(device) == DEFAULTS
+        page.get_by_role("button", name="Remove…").click()
+        page.get_by_role("button", name="Remove", exact=True).click()
+        wait_until(lambda: told(device) is None, what="the removal")
+    assert ada.complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1920])
+def test_the_pages_fit_every_width(
+    chromium: Browser, server: ServerProcess, tmp_path: Path, width: int
+) -> None:
+    wish = {
+        "application": "shop",
+        "version": "1.0.0",
+        "target": {"all": True},
+        "groups": [{"selector": "site in (a, b)", "parameters": {"interval": 4}}],
+    }
+    visitor = visit(chromium, server, "operator", width=width, scheme="dark")
+    with enrolled(server, "a-device-with-quite-a-long-name-" + "x" * 30, tmp_path, site="a"):
+        server.operator.put("/assignments/shop", wish)
+        one = wait_until(lambda: next(iter(server.operator.items("/deployments")), None), what="a deployment")
+        for number, path in enumerate(
+            (
+                "/deployments",
+                "/deploy",
+                "/deploy?assignment=shop",
+                "/assignments/shop",
+                f"/deployments/{one['id']}",
+            )
+        ):
+            visitor.go(path)
+            visitor.picture(f"deploying-{width}-{number}")
+            assert visitor.sticks_out() == []
+            assert visitor.faults() == []
+            if width < 1000:
+                assert visitor.too_small() == []
+    assert visitor.complaints == []
+    visitor.close()
+
+
+def test_viewers_see_and_cannot_change(chromium: Browser, server: ServerProcess) -> None:
+    wish = {"application": "shop", "version": "1.0.0", "target": {"all": True}}
+    server.operator.put("/assignments/shop", wish)
+    visitor = visit(chromium, server, "viewer")
+    visitor.go("/assignments/shop")
+    expect(visitor.page.get_by_role("link", name="Change")).to_have_count(0)
+    assert visitor.go("/deploy").status == 403
+    visitor.close()
+
+
+def test_everything_works_without_scripts(chromium: Browser, server: ServerProcess, tmp_path: Path) -> None:
+    visitor = visit(chromium, server, "operator", scripts=False)
+    page = visitor.page
+    with enrolled(server, "edge-01", tmp_path) as device:
+        visitor.go("/deploy")
+        page.get_by_role("button", name="Values for one device").click()
+        page.locator("#d0").get_by_label("Device", exact=True).fill("edge-01")
+        page.locator("#d0").get_by_label("Interval").fill("8")
+        page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+        page.get_by_role("button", name="Deploy to 1 device").click()
+        wait_until(lambda: told(device) == {**DEFAULTS, "interval": 8}, what="the deployment")
+    assert json.dumps(visitor.complaints) == "[]"
+    visitor.close()
