@@ -191,6 +191,7 @@ def paths(deployment: str) -> Iterator[tuple[str, str]]:
         "/packages",
         "/packages/shop",
         "/packages/shop/1.0.0",
+        "/packages/shop/1.0.0/devices",
         "/sources",
         "/deployments",
         f"/deployments/{deployment}",

@@ -6,6 +6,7 @@ another address of this machine, because engines are lenient about loopback.
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from support.images import RegistryAccess
@@ -19,6 +20,16 @@ HTPASSWD = "edgewright:$2b$05$FFANBlizjOm4W1htAiptHOkJRVh.TGpS5S.3yiLk27TmNVGy0i
 LISTENING = re.compile(r"listening on ([0-9.]+:[0-9]+)")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenService:
+    """Who issues the tokens that a registry accepts; `bundle` is a file of the certificates it signs by."""
+
+    realm: str
+    service: str
+    issuer: str
+    bundle: Path
+
+
 class Registry:
     """One docker-registry process with its data in `directory`; stopped and started again, it keeps both
     data and port."""
@@ -30,11 +41,16 @@ class Registry:
         *,
         address: str = "127.0.0.1",
         certificate: tuple[Path, Path] | None = None,
+        tokens: TokenService | None = None,
     ) -> None:
-        """`certificate` is the PEM files of chain and key; with one, TLS and a password are demanded."""
+        """`certificate` is the PEM files of chain and key; with one, TLS and a password are demanded.
+
+        With `tokens` only bearers of a token of that service are let in.
+        """
         self._program = program
         self._directory = directory
         self._certificate = certificate
+        self._tokens = tokens
         self._log = directory / "registry.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.host = f"{address}:0"
@@ -90,5 +106,14 @@ class Registry:
             lines += [
                 f"  tls: {{certificate: {chain}, key: {key}}}",
                 f"auth: {{htpasswd: {{realm: testbed, path: {passwords}}}}}",
+            ]
+        if self._tokens is not None:
+            lines += [
+                "auth:",
+                "  token:",
+                f"    realm: {self._tokens.realm}",
+                f"    service: {self._tokens.service}",
+                f"    issuer: {self._tokens.issuer}",
+                f"    rootcertbundle: {self._tokens.bundle}",
             ]
         return "\n".join(lines) + "\n"

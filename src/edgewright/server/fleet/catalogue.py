@@ -13,6 +13,7 @@ from edgewright.server.errors import ConflictError, NotFoundError
 from edgewright.server.store import audit, packages, sources, usage
 from edgewright.server.store.database import announce
 from edgewright.server.store.packages import PackageRecord
+from edgewright.server.store.usage import Deployed
 
 # Descriptions that were read once; a catalogue is shown far more often than it changes.
 _KEEP_READ = 1_000
@@ -21,15 +22,16 @@ _read: OrderedDict[str, ApplicationDescription] = OrderedDict()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Who uses an application or one version of it: deployments by id and client, assignments by name."""
+    """Who uses one version of an application: how many deployments, the first of them, and assignments."""
 
-    deployments: tuple[tuple[str, str], ...]
+    deployed: Deployed
+    first: tuple[str, str] | None
     assignments: tuple[str, ...]
 
     @property
-    def total(self) -> int:
-        """How many there are."""
-        return len(self.deployments) + len(self.assignments)
+    def is_empty(self) -> bool:
+        """Whether nobody uses it."""
+        return not (self.deployed.deployments or self.assignments)
 
 
 def description_of(record: PackageRecord) -> ApplicationDescription:
@@ -97,13 +99,14 @@ async def is_there(connection: AsyncConnection, application_id: str, version: st
     return await packages.get(connection, application_id, version) is not None
 
 
-async def users_of(connection: AsyncConnection, application_id: str, version: str | None = None) -> Users:
-    """Return who uses an application, or one version of it."""
-    deployed = await usage.deployments_using(connection, application_id)
+async def users_of(connection: AsyncConnection, application_id: str, version: str) -> Users:
+    """Return who uses a version of an application; `first` is a deployment's id and its client."""
+    deployed = (await usage.versions(connection, application_id)).get(version, Deployed())
     assigned = await usage.assignments_using(connection, application_id)
     return Users(
-        deployments=tuple((one[2], one[3]) for one in deployed if version in (None, one[1])),
-        assignments=tuple(one[2] for one in assigned if version in (None, one[1])),
+        deployed=deployed,
+        first=await usage.first(connection, application_id, version),
+        assignments=tuple(name for _, used, name in assigned if used == version),
     )
 
 
@@ -122,10 +125,10 @@ async def remove_package(
             f"{application_id} {version} is wanted by {len(users.assignments)} assignments, among them the"
             f" assignment '{users.assignments[0]}'; {advice}"
         )
-    if users.deployments:
-        first, client = users.deployments[0]
+    if users.first is not None:
+        first, client = users.first
         raise ConflictError(
-            f"{application_id} {version} is wanted by {len(users.deployments)} deployments, among them"
+            f"{application_id} {version} is wanted by {users.deployed.deployments} deployments, among them"
             f" {first} on {client}; {advice}"
         )
     for one in await sources.listings_of_packages(connection, application_id, version):

@@ -233,7 +233,7 @@ async def _prune(connection: AsyncConnection, source: SourceRecord, *, now: date
         offers = await sources.listings_of_packages(connection, application, version)
         if any(offer.standing is Standing.IMPORTED for offer in offers):
             continue
-        if (await catalogue.users_of(connection, application, version)).total:
+        if not (await catalogue.users_of(connection, application, version)).is_empty:
             continue
         await catalogue.remove_package(
             connection, application, version, actor=f"source {source.name}", now=now

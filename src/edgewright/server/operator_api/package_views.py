@@ -19,6 +19,7 @@ from edgewright.server.operator_api.views import package_detail
 from edgewright.server.store import packages, sources, usage
 from edgewright.server.store.packages import PackageRecord
 from edgewright.server.store.sources import ListingRecord
+from edgewright.server.store.usage import Deployed
 
 
 async def application_entries(connection: AsyncConnection) -> list[ApplicationEntry]:
@@ -26,23 +27,21 @@ async def application_entries(connection: AsyncConnection) -> list[ApplicationEn
     versions: dict[str, list[PackageRecord]] = {}
     for record in await packages.every(connection):
         versions.setdefault(record.application_id, []).append(record)
-    deployed: dict[str, list[str]] = {}
-    for application, _, _, client in await usage.deployments_using(connection):
-        deployed.setdefault(application, []).append(client)
+    deployed = await usage.applications(connection)
     assigned: dict[str, list[str]] = {}
     for application, _, name in await usage.assignments_using(connection):
         assigned.setdefault(application, []).append(name)
     entries = [
-        show_application(records, deployed.get(application, ()), assigned.get(application, ()))
+        show_application(records, deployed.get(application, Deployed()), assigned.get(application, ()))
         for application, records in versions.items()
     ]
     return sorted(entries, key=lambda entry: (entry.name.lower(), entry.id))
 
 
 def show_application(
-    records: Sequence[PackageRecord], clients: Sequence[str], assignments: Sequence[str]
+    records: Sequence[PackageRecord], deployed: Deployed, assignments: Sequence[str]
 ) -> ApplicationEntry:
-    """Show one application, of which `records` are all versions and `clients` the ones that have it."""
+    """Show one application, of which `records` are all versions."""
     ordered = newest_first(records, lambda record: record.version)
     chosen = newest(record.version for record in ordered)
     record = next(one for one in ordered if one.version == chosen)
@@ -58,8 +57,8 @@ def show_application(
         newest=chosen,
         versions=[one.version for one in ordered],
         icon=description.resources.get("icon"),
-        deployments=len(clients),
-        devices=len(set(clients)),
+        deployments=deployed.deployments,
+        devices=deployed.devices,
         assignments=list(assignments),
     )
 
@@ -85,8 +84,8 @@ async def described_package(connection: AsyncConnection, record: PackageRecord) 
             for one in offers
         ],
         withdrawn=withdrawn_since(offers),
-        deployments=len(users.deployments),
-        devices=len({client for _, client in users.deployments}),
+        deployments=users.deployed.deployments,
+        devices=users.deployed.devices,
         assignments=list(users.assignments),
     )
 

@@ -39,6 +39,7 @@ from edgewright.server.operator_api.paging import page_of
 from edgewright.server.operator_api.source_views import trouble_entries
 from edgewright.server.resources import TEXT, media_type_of
 from edgewright.server.store import packages, sources, usage
+from edgewright.server.store.usage import Deployed
 from edgewright.server.web import markdown
 from edgewright.server.web.pages import page, see_other
 from edgewright.server.web.requirements import in_words
@@ -125,7 +126,7 @@ async def show_application(request: ServerRequest, application_id: str) -> Respo
         entry = await application_called(connection, application_id)
         records = {one.version: one for one in await packages.versions(connection, application_id)}
         offers = await sources.listings_of_packages(connection, application_id)
-        deployed = await usage.deployments_using(connection, application_id)
+        deployed = await usage.versions(connection, application_id)
         assigned = await usage.assignments_using(connection, application_id)
     heard = context.heard
     rows = await context.overview.rows(heard.contacts, heard.now, heard.deaf)
@@ -137,7 +138,7 @@ async def show_application(request: ServerRequest, application_id: str) -> Respo
             "record": records[version],
             "is_prerelease": is_prerelease(version),
             "withdrawn": withdrawn_since(one for one in offers if one.version == version),
-            "devices": len({client for _, used, _, client in deployed if used == version}),
+            "devices": deployed.get(version, Deployed()).devices,
             "assignments": [name for _, used, name in assigned if used == version],
         }
         for version in entry.versions
