@@ -100,7 +100,7 @@ async def list_suited_devices(
     """
     async with context_of(request).database.reading() as connection:
         record = await catalogue.package_called(connection, application_id, version)
-        found = await suited_devices(connection, catalogue.description_of(record))
+        found = await suited_devices(connection, record)
     entries = [show_suited(one) for one in found if fits is None or fits is (one.profile is not None)]
     return page_of(entries, lambda one: f"{one.client_id} {one.device_id}", limit=limit, after=after)
 

@@ -191,7 +191,7 @@ async def show_suited(request: ServerRequest, application_id: str, version: str)
     """Show which devices a version fits and why it does not fit the others; a script gets only that part."""
     async with context_of(request).database.reading() as connection:
         record = await catalogue.package_called(connection, application_id, version)
-        found = await suited_devices(connection, catalogue.description_of(record))
+        found = await suited_devices(connection, record)
     fitting = [one for one in found if one.profile is not None]
     values = {
         "package": record,
