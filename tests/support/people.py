@@ -60,9 +60,12 @@ class Browser:
     def get(self, path: str, **headers: str) -> Answer:
         """Ask for a page and remember what its forms have to show."""
         answer = self.request("GET", path, headers=headers)
-        found = re.search(rb'name="csrf" (?:content|value)="([0-9a-f]+)"', answer.body)
-        if found:
-            self.csrf = found[1].decode()
+        # That of a form where the page has one, as that is what a browser sends; else that for scripts.
+        for kind in (b"value", b"content"):
+            found = re.search(rb'name="csrf" ' + kind + rb'="([0-9a-f]*)"', answer.body)
+            if found:
+                self.csrf = found[1].decode()
+                break
         return answer
 
     def post(self, path: str, values: dict[str, Any], **headers: str) -> Answer:

@@ -55,7 +55,7 @@ def changes(before: Any, after: Any) -> list[tuple[str, str | None, str | None]]
     return [
         (name, _text(old[name]) if name in old else None, _text(new[name]) if name in new else None)
         for name in names
-        if name not in old or name not in new or old[name] != new[name]
+        if old.get(name) != new.get(name)
     ]
 
 

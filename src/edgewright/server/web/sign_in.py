@@ -256,13 +256,8 @@ def _form(
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
     secret = request.cookies.get(FORM_COOKIE) or token_urlsafe(32)
-    values = {
-        "csrf": csrf_of(secret),
-        "next": leads_to,
-        "name": name,
-        "told": told,
-        "provider": _provider_name(request),
-    }
+    request.scope["csrf"] = csrf_of(secret)  # type: ignore[typeddict-unknown-key]
+    values = {"next": leads_to, "name": name, "told": told, "provider": _provider_name(request)}
     shown = page(request, "sign_in.html", values, status=status, headers=headers)
     shown.set_cookie(cookie(FORM_COOKIE, secret, max_age=_FORM_SECONDS))
     return shown
