@@ -278,9 +278,9 @@ def _percentile(ordered: Sequence[float], part: float) -> float:
 def tell(row: dict[str, object]) -> None:
     over = " (over)" if float(str(row["p95_ms"])) > GOAL_P95_MS else ""
     status = "" if row["status"] == 200 else f" answers {row['status']}"
+    figures = "".join(f"{row[name]:>9}" for name in ("p50_ms", "p95_ms", "cpu_ms", "kib"))
     print(
-        f"{row['kind']:<5} {str(row['path'])[:56]:<56} {row['p50_ms']:>8} {row['p95_ms']:>8} {row['cpu_ms']:>8} {row['kib']:>8}"
-        f"{over}{status}",
+        f"{row['kind']:<5} {str(row['path'])[:56]:<56}{figures}{over}{status}",
         flush=True,
     )
 

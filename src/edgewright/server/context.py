@@ -16,7 +16,7 @@ from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
 from edgewright.server.looking import Looks
 from edgewright.server.oidc import IdentityProvider
-from edgewright.server.overview import Overview, Row
+from edgewright.server.overview import NOBODY, Overview, Row
 from edgewright.server.passwords import Passwords
 from edgewright.server.settings import ServerSettings
 from edgewright.server.standings import Standings
@@ -45,12 +45,13 @@ async def nothing_to_settle() -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """Who was heard of at `now`: `contacts` are at least as new as what is saved, `deaf` is when nobody
-    listened.
+    listened. `cut` is when the connection broke of those who waited for news and were not heard of since.
     """
 
     now: datetime
     contacts: Mapping[str, datetime]
     deaf: Sequence[Interval]
+    cut: Mapping[str, datetime] = field(default_factory=lambda: NOBODY)
 
     def last(self, client: Client) -> datetime | None:
         """Return when the client was heard of last."""
@@ -61,7 +62,8 @@ class Heard:
 class ServerContext:
     """The database, the identity, the addresses; and when each client was heard of.
 
-    `contacts` are those since the last save, `heard_at` all since the start. `run` is the number of this
+    `contacts` are those since the last save, `heard_at` all since the start, `cut_at` when a
+    waiting poll broke. `run` is the number of this
     run, `deaf` when no server ran here, in unix seconds. `settle` waits a moment for rollouts to follow what
     was just committed.
     """
@@ -83,6 +85,7 @@ class ServerContext:
     changes: Changes = field(init=False)
     contacts: dict[str, datetime] = field(default_factory=dict)
     heard_at: dict[str, datetime] = field(default_factory=dict)
+    cut_at: dict[str, datetime] = field(default_factory=dict)
     run: int = 0
     deaf: Sequence[Interval] = ()
     saved: datetime = field(default_factory=utc_now)
@@ -106,16 +109,21 @@ class ServerContext:
     def heard_of(self, client_id: str) -> None:
         """Remember that a client made contact; a poll must not cost a write."""
         self.contacts[client_id] = self.heard_at[client_id] = self.clock()
+        self.cut_at.pop(client_id, None)
+
+    def cut_off(self, client_id: str) -> None:
+        """Remember that the connection broke on which a client waited for news."""
+        self.cut_at[client_id] = self.clock()
 
     @property
     def heard(self) -> Heard:
         """What is known of who was heard of, and when, at this moment."""
-        return Heard(now=self.clock(), contacts=self.heard_at, deaf=self.deaf)
+        return Heard(now=self.clock(), contacts=self.heard_at, deaf=self.deaf, cut=self.cut_at)
 
     async def rows(self) -> list[Row]:
         """Return how it stands with every device at this moment."""
         heard = self.heard
-        return await self.overview.rows(heard.contacts, heard.now, heard.deaf)
+        return await self.overview.rows(heard.contacts, heard.now, heard.deaf, heard.cut)
 
     async def tell_news(self) -> None:
         """Announce what changed without a transaction: who was heard of, and whose word is another now.

@@ -38,6 +38,9 @@ class Holds:
     def __len__(self) -> int:
         return len(self._held)
 
+    def __contains__(self, client_id: str) -> bool:
+        return client_id in self._held
+
     async def hold(self, client_id: str, seconds: float, line: Line) -> End:
         """Wait until something changes for the client, `seconds` are over, or the line wants an answer.
 

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Protocol, TypeVar
+from types import MappingProxyType
+from typing import Final, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,6 +34,7 @@ from edgewright.server.store.timeline import ContactChange
 
 # More changed devices than this are not named one by one: everything is read anew.
 MOST_NAMED = 400
+NOBODY: Final[Mapping[str, datetime]] = MappingProxyType({})
 # How long who watches the whole fleet may be left with older times of last contact.
 CONTACTS_EVERY = timedelta(seconds=15)
 _WORTH_NOTING = frozenset({Contact.IN_CONTACT, Contact.PLANNED_SILENCE, Contact.SILENT})
@@ -72,6 +74,7 @@ class Row:
     text: str
     order: tuple[object, ...]
     last: datetime | None = None
+    cut: datetime | None = None
     found: ContactState | None = None
     state: DeviceState = field(default_factory=lambda: last_said(()))
     told: tuple[Word, datetime | None] | None = None
@@ -84,19 +87,26 @@ class Row:
         """The client's id."""
         return self.client.client_id
 
-    def look(self, last: datetime | None, now: float, deaf: Sequence[Interval]) -> None:
+    def look(
+        self,
+        last: datetime | None,
+        now: float,
+        deaf: Sequence[Interval],
+        cut: datetime | None = None,
+    ) -> None:
         """Bring `found` and `state` up to `now`."""
-        if last is self.last and self.looked <= now < self.until:
+        if last is self.last and cut is self.cut and self.looked <= now < self.until:
             return
         retired = None if self.client.retired is None else self.client.retired.timestamp()
         if self.client.is_accepted:
             heard = None if last is None else last.timestamp()
-            self.found = contact(heard, self.announced, now, deaf=deaf)
-            self.until = stays(self.found, heard, self.announced, now)
+            broke = None if cut is None else cut.timestamp()
+            self.found = contact(heard, self.announced, now, deaf=deaf, cut=broke)
+            self.until = stays(self.found, heard, self.announced, now, cut=broke)
         else:
             self.found, self.until = None, inf
         self.state = device_state(self.found, self.said, retired=retired)
-        self.last, self.looked = last, now
+        self.last, self.cut, self.looked = last, cut, now
 
 
 class Overview:
@@ -112,14 +122,20 @@ class Overview:
         database.when_changed(self._note_topics)
 
     async def rows(
-        self, contacts: Mapping[str, datetime], now: datetime, deaf: Sequence[Interval]
+        self,
+        contacts: Mapping[str, datetime],
+        now: datetime,
+        deaf: Sequence[Interval],
+        cut: Mapping[str, datetime] = NOBODY,
     ) -> list[Row]:
-        """Return every row as of `now`; `contacts` and `deaf` are as in `Heard`."""
+        """Return every row as of `now`; `contacts`, `deaf` and `cut` are as in `Heard`."""
         await self.refresh()
         moment = now.timestamp()
         rows = list(self._rows.values())
         for row in rows:
-            row.look(contacts.get(row.client.client_id, row.client.last_contact), moment, deaf)
+            client_id = row.client.client_id
+            last = contacts.get(client_id, row.client.last_contact)
+            row.look(last, moment, deaf, cut.get(client_id))
         return rows
 
     def news(self, now: datetime) -> set[str]:

@@ -256,3 +256,26 @@ def test_who_polls_on_time_is_never_silent(policy: dict[str, Any], last: float) 
     rate = known.polling.rate.seconds
     if may_poll(known, last):
         assert state(policy, last, last + rate).word is not SILENT
+
+
+@pytest.mark.requirement("OFF-2", "S-23")
+@pytest.mark.parametrize(
+    ("policy", "broke", "now", "word", "why"),
+    [
+        pytest.param(ALWAYS, None, "12:00:30", IN_CONTACT, None, id="it waits for news"),
+        pytest.param(ALWAYS, "12:00:30", "12:00:49", IN_CONTACT, None, id="it may be back in a moment"),
+        pytest.param(ALWAYS, "12:00:30", "12:00:50", EXPECTED, Why.CUT, id="it is not back"),
+        pytest.param(ALWAYS, "12:00:30", "12:03:29", EXPECTED, Why.CUT, id="its time is not over"),
+        pytest.param(ALWAYS, "12:00:30", "12:03:30", SILENT, None, id="its time is over"),
+        pytest.param(DAYTIME, "21:59:59", "22:00:30", PLANNED, Why.PERIODS, id="its day was over"),
+    ],
+)
+def test_a_device_whose_waiting_poll_broke_is_expected_and_not_believed(
+    policy: dict[str, Any], broke: str | None, now: str, word: Contact, why: Why | None
+) -> None:
+    day = "2026-11-23 "
+    last = at(day + ("21:59:30" if policy is DAYTIME else "12:00:00"))
+    found = state(policy, last, at(day + now), cut=None if broke is None else at(day + broke))
+    assert (found.word, found.why) == (word, why)
+    if word is EXPECTED:
+        assert found.until == last + PATIENCE

@@ -126,11 +126,17 @@ POLICIES: list[dict[str, Any]] = [
     policy=st.sampled_from(POLICIES),
     last=st.floats(5 * 86_400, 30 * 86_400),
     elapsed=st.floats(0, 30 * 86_400),
-    part_of_it=st.floats(0, 1, exclude_max=True),
+    part_of_it=st.floats(0, 0.999),
     deaf=st.none() | st.floats(5 * 86_400, 40 * 86_400),
+    cut=st.none() | st.floats(0, 300),
 )
 def test_a_word_is_true_for_as_long_as_it_is_believed(
-    policy: dict[str, Any], last: float, elapsed: float, part_of_it: float, deaf: float | None
+    policy: dict[str, Any],
+    last: float,
+    elapsed: float,
+    part_of_it: float,
+    deaf: float | None,
+    cut: float | None,
 ) -> None:
     """What is kept for a device until `stays` is what would have been worked out at any moment of it."""
     expected = announced(Policy.from_plain(policy), is_clock_trusted=True)
@@ -138,8 +144,9 @@ def test_a_word_is_true_for_as_long_as_it_is_believed(
     now = last + elapsed
     if deaf is not None and now < deaf + 7_200:
         now = deaf + 7_200 + elapsed  # nobody works anything out before the server is there again
-    found = contact(last, expected, now, deaf=gaps)
-    until = stays(found, last, expected, now)
+    broke = None if cut is None or last + cut > now else last + cut
+    found = contact(last, expected, now, deaf=gaps, cut=broke)
+    until = stays(found, last, expected, now, cut=broke)
     assert until > now
     later = now + part_of_it * (min(until, now + 40 * 86_400) - now)
-    assert contact(last, expected, later, deaf=gaps) == found
+    assert contact(last, expected, later, deaf=gaps, cut=broke) == found

@@ -66,6 +66,9 @@ class Polls:
         if offer and poll.is_met_by(standing):
             end = await self._context.holds.hold(caller_of(scope).client_id, offer, line_of(scope))
             if line_of(scope).is_lost:
+                # Another connection of the same client may be waiting already.
+                if caller_of(scope).client_id not in self._context.holds:
+                    self._context.cut_off(caller_of(scope).client_id)
                 return
             if end is End.DISMISSED:
                 offer = 0

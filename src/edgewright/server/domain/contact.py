@@ -24,13 +24,17 @@ LATE_SECONDS: Final = 90.0
 UNKNOWN_SECONDS: Final = 600.0
 # Who could not reach this server tries again within five minutes (agent/backoff.py).
 RETURN_SECONDS: Final = 330.0
+# A device whose waiting poll was cut is back within seconds if it can be; that it is not is worth a word.
+CUT_SECONDS: Final = 20.0
 # A device that let two whole periods go by is missing, however short they are.
 _MISSED_PERIODS: Final = 2
 _NEAR: Final = 8 * DAY
 
 
 class Contact(StrEnum):
-    """One word for people. `expected`: its planned silence, or ours, is over, and it is about to speak."""
+    """One word for people. `expected`: its planned silence, or ours, is over, or its connection broke, and it
+    is about to speak.
+    """
 
     IN_CONTACT = "in-contact"
     PLANNED_SILENCE = "planned-silence"
@@ -40,10 +44,11 @@ class Contact(StrEnum):
 
 
 class Why(StrEnum):
-    """What keeps a device silent as planned."""
+    """What keeps a device silent as planned, or why it is expected although it was heard of just now."""
 
     DOWNTIME = "downtime"
     PERIODS = "polling-periods"
+    CUT = "connection-broke"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,26 +92,37 @@ def announced(policy: Policy | None, *, is_clock_trusted: bool) -> Announced:
 
 
 def contact(
-    last: float | None, expected: Announced, now: float, *, deaf: Sequence[Interval] = ()
+    last: float | None,
+    expected: Announced,
+    now: float,
+    *,
+    deaf: Sequence[Interval] = (),
+    cut: float | None = None,
 ) -> ContactState:
-    """Return how it stands with a device heard of at `last`; `deaf` is when this server did not listen."""
+    """Return how it stands with a device heard of at `last`; `deaf` is when this server did not listen.
+
+    `cut` is when the connection broke on which the device waited for news, if it was not heard of since.
+    """
     if last is None:
         return ContactState(word=Contact.NEVER)
     # No patience ends before it has gone by on the clock, and most devices were heard of just now.
     is_fresh = now - last < expected.patience
-    due = None if is_fresh else _overdue(last, expected, now, deaf)
+    is_cut = cut is not None and now - cut >= CUT_SECONDS
+    due = _overdue(last, expected, now, deaf) if is_cut or not is_fresh else None
     if due is not None and due <= now:
         return ContactState(word=Contact.SILENT, since=due)
     opens = expected.hours.opens(now)
     if opens != now:
         why = Why.DOWNTIME if open_at(expected.hours.policy.downtime, now) else Why.PERIODS
         return ContactState(word=Contact.PLANNED_SILENCE, until=opens, why=why)
-    if is_fresh:
+    if is_fresh and not is_cut:
         return ContactState(word=Contact.IN_CONTACT)
-    return ContactState(word=Contact.EXPECTED, until=due)
+    return ContactState(word=Contact.EXPECTED, until=due, why=Why.CUT if is_cut else None)
 
 
-def stays(found: ContactState, last: float | None, expected: Announced, now: float) -> float:
+def stays(
+    found: ContactState, last: float | None, expected: Announced, now: float, *, cut: float | None = None
+) -> float:
     """Return until when `found`, which `contact` said at `now`, is true if nothing more is heard: or a
     moment before that, when it is worth looking again.
     """
@@ -115,7 +131,8 @@ def stays(found: ContactState, last: float | None, expected: Announced, now: flo
             return inf
         case Contact.IN_CONTACT:
             assert last is not None  # noqa: S101 - or nobody would be in contact
-            return min(last + expected.patience, expected.hours.changes(now))
+            believed = inf if cut is None else cut + CUT_SECONDS
+            return min(last + expected.patience, believed, expected.hours.changes(now))
         case Contact.EXPECTED if found.until is not None:
             return min(found.until, expected.hours.changes(now))
     return expected.hours.changes(now)

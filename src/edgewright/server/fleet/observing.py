@@ -78,7 +78,14 @@ def _of_device(
         return Observed(contact=None)
     last = heard.last(client)
     moment = None if last is None else last.timestamp()
-    found = contact(moment, announced_by(site), heard.now.timestamp(), deaf=heard.deaf)
+    cut = heard.cut.get(client.client_id)
+    found = contact(
+        moment,
+        announced_by(site),
+        heard.now.timestamp(),
+        deaf=heard.deaf,
+        cut=None if cut is None else cut.timestamp(),
+    )
     if record is None:
         return Observed(contact=found.word, message=_silence(found))
     hold = hold_on(record, status, holds_of(site))

@@ -56,7 +56,7 @@ async def device_detail(
     """Show one client with all that is known of it in this transaction."""
     client_id = client.client_id
     row = await read_row(connection, client_id)
-    row.look(heard.last(client), heard.now.timestamp(), heard.deaf)
+    row.look(heard.last(client), heard.now.timestamp(), heard.deaf, heard.cut.get(client_id))
     records = await deployments.every(connection, client_id=client_id)
     entries = await deployment_entries(connection, records)
     site = await sites.get(connection, client_id)
