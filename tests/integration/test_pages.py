@@ -194,37 +194,6 @@ def test_nothing_is_loaded_from_elsewhere(somebody):
     assert all(url.startswith(ada.address) for url in ada.requests)
 
 
-FRAME_PAGES = [
-    "/",
-    "/search?q=edge",
-    "/account/password",
-    "/no/such/page",
-]
-
-
-@pytest.mark.requirement("S-27")
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_fits_reads_well_and_works_by_keyboard(somebody, width, scheme):
-    ada = somebody("admin", width=width, scheme=scheme)
-    found = {}
-    for path in FRAME_PAGES:
-        answer = ada.go(path)
-        assert answer.status == (404 if path == "/no/such/page" else 200), path
-        if answer.status == 404:
-            ada.complaints = [one for one in ada.complaints if "404 (Not Found)" not in one]
-        told = [*ada.faults(), *ada.sticks_out(), *ada.unreachable(), *ada.complaints]
-        told += ada.too_small() if width < 1000 else []
-        if ada.page.get_by_role("heading", level=1).count() != 1:
-            told.append("not one heading of the first level")
-        name = path.partition("?")[0].strip("/").replace("/", "-") or "start"
-        ada.picture(f"{name}-{width}-{scheme}")
-        ada.complaints.clear()
-        if told:
-            found[path] = told
-    assert found == {}
-
-
 def serve(visitor, path, *documents):
     """Have the browser get these documents at `path`, the last one again and again."""
     left = list(documents)

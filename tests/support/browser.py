@@ -31,6 +31,7 @@ WIDTHS = (360, 768, 1280, 1920)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _HEIGHTS = {360: 740, 768: 1024}
 _PATIENCE_MS = 30_000
+_NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 
 _STICKS_OUT = """
 document.documentElement.scrollWidth <= innerWidth ? [] :
@@ -98,6 +99,10 @@ class Visitor:
     def go(self, path: str) -> Response:
         """Open a page and wait until it has loaded; it may show an error as well as anything else."""
         answer = self.page.goto(self.address + path)
+        # Containers that come and go elsewhere on this machine are changes of its network to the browser.
+        while any(_NETWORK_CHANGED in one for one in self.complaints):
+            self.complaints = [one for one in self.complaints if _NETWORK_CHANGED not in one]
+            answer = self.page.reload()
         assert answer is not None
         return answer
 
@@ -132,20 +137,28 @@ class Visitor:
         """Return what can be clicked and yet is not reached by the Tab key, or does not show when it is."""
         wanted = self.page.evaluate(_NUMBER_CLICKABLE)
         self.page.locator("body").press("Tab")
-        told: list[str] = []
+        hidden: dict[str, str] = {}
         seen: set[str] = set()
         # Once round, and through the browser's own buttons, wherever the focus was at first.
-        for _ in range(wanted + 20):
+        # Some fields have several stops of their own.
+        last = ""
+        for _ in range(2 * wanted + 40):
             here = self.page.evaluate(_FOCUSED)
-            if here is not None and here["number"] in seen:
+            if here is not None and here["number"] in seen and here["number"] != last:
                 break
+            last = here["number"] if here is not None else ""
             if here is not None:
+                if here["shows"]:
+                    hidden.pop(here["number"], None)
+                elif here["number"] not in seen:
+                    hidden[here["number"]] = here["html"]
                 seen.add(here["number"])
-                if not here["shows"]:
-                    told.append(f"focus does not show: {here['html']}")
             self.page.keyboard.press("Tab")
         missed: list[str] = self.page.evaluate(_MISSED, sorted(seen))
-        return told + [f"never reached: {html}" for html in missed]
+        return [
+            *(f"focus does not show: {html}" for html in hidden.values()),
+            *(f"never reached: {html}" for html in missed),
+        ]
 
     def close(self) -> None:
         """Close the window, and with it everything this person had."""

@@ -1,0 +1,177 @@
+"""Every page there is, found by following links: it fits, reads well and works by keyboard.
+
+On an empty server, where pages say what to do next, and on one with a small fleet in all its moods.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser
+
+from edgewright.server.web.navigation import NAVIGATION
+from support.browser import SCHEMES, WIDTHS, Visitor, visit
+from support.fleet_scene import make_fleet
+from support.packages import describing, write_package
+from support.processes import wait_until
+from support.server_process import ServerProcess
+from support.web_routes import web_routes
+
+AREAS = [area.path for group in NAVIGATION for area in group.areas]
+BESIDE_THE_NAVIGATION = ["/", "/search?q=e", "/account", "/account/password", "/deploy", "/no/such/page"]
+REACHED_OTHERWISE = ["/devices", "/packages/shop/1.0.0/devices"]
+"""What only leads on, and what a script puts into another page."""
+TOUCHED = 1000
+"""Below this width pages are for fingers."""
+_LINKS = """[...document.querySelectorAll('main a[href]:not([download])')].map(each => each.href)
+    .filter(each => each.startsWith(location.origin)).map(each => each.slice(location.origin.length))"""
+_CHANGES = "[...document.querySelectorAll('main form[method=post]')].map(each => each.getAttribute('action'))"
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess.create(tmp_path_factory.mktemp("empty") / "server") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess.create(tmp_path_factory.mktemp("full") / "server") as running:
+        fleet = make_fleet(running, tmp_path_factory.mktemp("devices"))
+        running.operator.post("/enrollments", {"name": "invited"})
+        _offer(running, tmp_path_factory.mktemp("offers"))
+        _assign(running)
+        yield running
+        for device in fleet.values():
+            device.close()
+
+
+@pytest.fixture(scope="module")
+def paths(chromium: Browser, full: ServerProcess) -> list[str]:
+    """One address for every kind of page that links lead to, from the start page on."""
+    walker = visit(chromium, full, "admin")
+    found: dict[str, str] = {}
+    todo = ["/", *AREAS, *BESIDE_THE_NAVIGATION, *REACHED_OTHERWISE]
+    while todo:
+        path = todo.pop(0)
+        kind = _kind(path)
+        if kind in found or kind is None:
+            continue
+        found[kind] = path
+        walker.go(path)
+        todo += walker.page.evaluate(_LINKS)
+    walker.close()
+    return sorted(found.values())
+
+
+def test_links_lead_to_every_page_there_is(paths: list[str]) -> None:
+    reached = {_kind(path) for path in paths}
+    pages = {
+        route.path
+        for route in web_routes()
+        if route.method == "GET" and not route.handler.opt.get("public") and _is_page(route.path)
+    }
+    assert pages - reached == set()
+
+
+@pytest.mark.requirement("S-27")
+@pytest.mark.parametrize("width", [360, 1280])
+def test_every_page_of_an_empty_server_is_fit_for_people(
+    chromium: Browser, empty: ServerProcess, width: int
+) -> None:
+    _judge(visit(chromium, empty, "admin", width=width), ["/", *AREAS, *BESIDE_THE_NAVIGATION], "empty")
+
+
+@pytest.mark.requirement("S-27")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_of_a_fleet_is_fit_for_people(
+    chromium: Browser, full: ServerProcess, paths: list[str], width: int
+) -> None:
+    _judge(visit(chromium, full, "admin", width=width), paths, "full")
+
+
+def test_who_may_only_look_finds_no_button_that_changes_anything(
+    chromium: Browser, full: ServerProcess, paths: list[str]
+) -> None:
+    eve = visit(chromium, full, "viewer")
+    offered = {}
+    for path in paths:
+        if eve.go(path).status != 200:
+            continue
+        forms: list[str] = eve.page.evaluate(_CHANGES)
+        theirs = [action for action in forms if not action.startswith(("/account", "/tokens", "/logout"))]
+        if theirs:
+            offered[path] = theirs
+    eve.close()
+    assert offered == {}
+
+
+def _judge(ada: Visitor, paths: list[str], what: str) -> None:
+    wrong: dict[str, list[str]] = {}
+    width = ada.page.viewport_size["width"] if ada.page.viewport_size else 0
+    for path in paths:
+        answer = ada.go(path)
+        told = [] if answer.status == (404 if path == "/no/such/page" else 200) else [f"{answer.status}"]
+        if answer.status == 404:
+            ada.complaints = [one for one in ada.complaints if "404 (Not Found)" not in one]
+        for scheme in SCHEMES:
+            ada.page.emulate_media(color_scheme=scheme)
+            told += [f"{scheme}: {fault}" for fault in ada.faults()]
+            ada.picture(f"{what}-{_file_name(path)}-{width}-{scheme}")
+        told += [*ada.sticks_out(), *ada.unreachable(), *ada.complaints]
+        told += ada.too_small() if width < TOUCHED else []
+        if ada.page.get_by_role("heading", level=1).count() != 1:
+            told.append("not one heading of the first level")
+        ada.complaints.clear()
+        if told:
+            wrong[path] = told
+    ada.close()
+    assert wrong == {}
+
+
+_ROUTES = sorted(
+    {route.path for route in web_routes() if route.method == "GET"}, key=lambda path: "{" in path
+)
+
+
+def _kind(path: str) -> str | None:
+    """Return the route of an address; None for what is no page."""
+    plain = urlsplit(path).path
+    for route in _ROUTES:
+        pattern = "".join(
+            "[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{[^}]*\})", route)
+        )
+        if re.fullmatch(pattern, plain):
+            return route if _is_page(route) else None
+    return plain if path == "/no/such/page" else None
+
+
+def _is_page(route: str) -> bool:
+    """Whether a route shows a page, rather than a file or something for programs."""
+    return not route.startswith(("/operator", "/live", "/.well-known")) and "/files/" not in route
+
+
+def _file_name(path: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", urlsplit(path).path.strip("/")) or "start"
+
+
+def _offer(server: ServerProcess, folder: Path) -> None:
+    """Have a folder with one good package and one that nobody can take looked through."""
+    write_package(folder / "press", describing("press", "2.0.0", files=None))
+    (folder / "broken").mkdir()
+    (folder / "broken" / "margo.yaml").write_text("id: [")
+    about = {"name": "folder", "kind": "folder", "location": str(folder), "every_minutes": None}
+    server.operator.post("/sources", about)
+    wait_until(
+        lambda: server.operator.get("/sources/folder")["status"]["state"] not in {"running", "never"},
+        what="the folder was not looked through",
+    )
+
+
+def _assign(server: ServerProcess) -> None:
+    """Have an application assigned to some devices, so that there is a rollout to look at."""
+    wish = {"application": "shop", "version": "1.0.0", "target": {"selector": "site=berlin"}}
+    answer = server.operator.request("PUT", "/assignments/shop-in-berlin", wish)
+    assert answer.status == 201, answer.body
