@@ -530,3 +530,29 @@ def test_pages_of_administration_do_what_they_say(server: ServerProcess, person:
     assert form(browser(server), person, found[0]) == 401
     for day in ("yesterday", "9999-12-31"):
         assert one.get(f"/audit?until={day}").status == 422
+
+
+def test_changes_of_devices_and_policies_tell_before_and_after(server: ServerProcess, unique: str) -> None:
+    operator = server.operator
+    operator.request("POST", f"/devices/{unique}/accept")
+    for rate in ("60s", "90s"):
+        body = f"polling: {{rate: {rate}}}\n".encode()
+        operator.request("PUT", f"/devices/{unique}/policy", body=body, media_type="application/yaml")
+    operator.delete(f"/devices/{unique}")
+    retired, second, first, accepted = operator.get(f"/audit?subject={unique}")["items"]
+    assert (accepted["before"], accepted["after"]["state"]) == (None, "accepted")
+    assert (first["before"], first["after"]) == (None, {"policy": "polling: {rate: 60s}\n"})
+    assert second["before"] == first["after"] != second["after"]
+    assert (retired["before"]["state"], retired["after"]["state"]) == ("accepted", "retired")
+
+
+def test_strangers_cannot_fill_the_audit_with_names_nobody_has(server: ServerProcess) -> None:
+    with closing(sqlite3.connect(server.data / "edgewright.db")) as connection:
+        connection.executemany(
+            "INSERT INTO audit (at, actor, action, subject, details)"
+            " VALUES ('2026-01-01 00:00:00', 'somebody', 'refuse sign in', 'an unknown name', '{}')",
+            [()] * 1500,
+        )
+        connection.commit()
+    form(browser(server), "a-name-nobody-has", "x")
+    assert server.operator.get("/audit?subject=an%20unknown%20name")["total"] == 1000

@@ -14,6 +14,7 @@ from edgewright.server.fleet.publishing import publish
 from edgewright.server.run import existing_database, only_server
 from edgewright.server.settings import DataDirectory, load_settings
 from edgewright.server.store import audit, clients, desired
+from edgewright.server.store.audit import MEANS, Means
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
 
@@ -38,5 +39,6 @@ async def _renumber(directory: DataDirectory) -> int:
                 await desired.version(connection, client.client_id), int(time.time())
             )
             await publish(connection, client.client_id, version, now=now)
+        MEANS.set(Means(via="command line"))
         await audit.note(connection, now=now, actor="command line", action="renumber", subject="all devices")
     return len(known)

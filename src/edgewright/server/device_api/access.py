@@ -14,6 +14,7 @@ from edgewright.server.context import ServerContext, ServerRequest
 from edgewright.server.problems import ProblemError, answer_to
 from edgewright.server.standings import Standing
 from edgewright.server.store import clients
+from edgewright.server.store.audit import MEANS, Means
 from edgewright.server.store.clients import Client, ClientState
 from edgewright.server.tls import Caller, caller_of
 
@@ -33,6 +34,7 @@ class Gate:
         if standing is not None:
             self._context.heard_of(caller_of(scope).client_id)
             scope["state"][STANDING] = standing
+            MEANS.set(Means(via="device certificate", address=(scope.get("client") or ("",))[0]))
             await self._app(scope, receive, send)
 
 

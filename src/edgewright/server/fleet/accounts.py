@@ -26,6 +26,9 @@ MOST_SESSIONS = 50
 # How exactly it is known when a session or a token was used last; writing it costs a transaction.
 SEEN_EVERY = timedelta(minutes=5)
 LONGEST_NAME = 100
+# What the audit says of names that nobody has; strangers can try as many as they like, so few are kept.
+UNKNOWN_NAME = "an unknown name"
+MOST_UNKNOWN = 1000
 TOKEN_PREFIX = "ewo1."  # noqa: S105 - what tokens begin with, so that they can be found where they do not belong
 
 
@@ -171,7 +174,9 @@ async def note_refused(connection: AsyncConnection, user: User | None, why: str,
 
     The name is written down only if there is such a user: people type passwords there, too.
     """
-    subject = user.name if user else "an unknown name"
+    subject = user.name if user else UNKNOWN_NAME
+    if user is None:
+        await audit.forget(connection, UNKNOWN_NAME, keep=MOST_UNKNOWN)
     await audit.note(connection, now=now, actor="somebody", action="refuse sign in", subject=subject, why=why)
     announce(connection, "accounts")
 

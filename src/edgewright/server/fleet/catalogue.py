@@ -79,8 +79,7 @@ async def add_package(
         actor=actor,
         action="import package",
         subject=f"{record.application_id} {record.version}",
-        digest=record.digest,
-        source=source,
+        after={"digest": record.digest, "source": source},
     )
     announce(connection, "packages")
     return record, True
@@ -143,7 +142,6 @@ async def remove_package(
         actor=actor,
         action="remove package",
         subject=f"{application_id} {version}",
-        digest=record.digest,
-        source=record.source,
+        before={"digest": record.digest, "source": record.source},
     )
     announce(connection, "packages", "sources")

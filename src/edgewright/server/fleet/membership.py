@@ -60,9 +60,8 @@ async def invite(
         expires=invitation.expires,
     )
     announce(connection, "enrollments")
-    await audit.note(
-        connection, now=now, actor=actor, action="invite", subject=name, expires=invitation.expires
-    )
+    after = {"invitation": "open", "expires": invitation.expires.isoformat()}
+    await audit.note(connection, now=now, actor=actor, action="invite", subject=name, after=after)
     return invitation
 
 
@@ -72,7 +71,15 @@ async def withdraw_invitation(connection: AsyncConnection, name: str, *, actor: 
         raise NotFoundError(f"no invitation for '{name}' is open")
     await enrollments.withdraw(connection, name, now=now)
     announce(connection, "enrollments")
-    await audit.note(connection, now=now, actor=actor, action="withdraw invitation", subject=name)
+    await audit.note(
+        connection,
+        now=now,
+        actor=actor,
+        action="withdraw invitation",
+        subject=name,
+        before={"invitation": "open"},
+        after={"invitation": "withdrawn"},
+    )
 
 
 def judge(invitation: Enrollment | None, key_digest: str, now: datetime) -> str | None:
@@ -162,17 +169,40 @@ async def accept(connection: AsyncConnection, name: str, *, actor: str, now: dat
     )
     await _publish_first(connection, name, now=now)
     announce(connection, "devices", f"device:{name}", "enrollments")
-    await audit.note(connection, now=now, actor=actor, action="accept", subject=name)
+    await audit.note(
+        connection,
+        now=now,
+        actor=actor,
+        action="accept",
+        subject=name,
+        before=_shown(known),
+        after=_shown(await clients.get(connection, name)),
+    )
     return known is None
 
 
 async def retire(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> None:
     """Take a client off the list; its next request is refused (spec: ID-22, ID-23)."""
-    await client_called(connection, name)
+    known = await client_called(connection, name)
     await clients.retire(connection, name, now=now)
     await enrollments.withdraw(connection, name, now=now)
     announce(connection, "devices", f"device:{name}", "enrollments")
-    await audit.note(connection, now=now, actor=actor, action="retire", subject=name)
+    await audit.note(
+        connection,
+        now=now,
+        actor=actor,
+        action="retire",
+        subject=name,
+        before=_shown(known),
+        after=_shown(await clients.get(connection, name)),
+    )
+
+
+def _shown(client: Client | None) -> dict[str, object] | None:
+    """Return what the audit says of a client."""
+    if client is None:
+        return None
+    return {"state": client.state, "origin": client.origin, "key": client.key_digest}
 
 
 async def client_called(connection: AsyncConnection, name: str) -> Client:

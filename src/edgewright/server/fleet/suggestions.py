@@ -46,7 +46,8 @@ async def suggest(
         action="suggest policy",
         subject=client_id or ALL_DEVICES,
         tag=suggestion.tag,
-        before=known.tag if known else None,
+        before=None if known is None else {"policy": _text(known.body)},
+        after={"policy": _text(body)},
     )
     return suggestion, known is None
 
@@ -66,9 +67,14 @@ async def withdraw(connection: AsyncConnection, client_id: str | None, *, actor:
         actor=actor,
         action="withdraw policy",
         subject=client_id or ALL_DEVICES,
-        before=known.tag,
+        before={"policy": _text(known.body)},
     )
 
 
 def _topics(client_id: str | None) -> tuple[str, ...]:
     return ("policies",) if client_id is None else ("policies", f"device:{client_id}")
+
+
+def _text(body: bytes) -> str:
+    """Return a policy as the audit shows it; it was parsed, so it is text."""
+    return body.decode("utf-8", errors="replace")

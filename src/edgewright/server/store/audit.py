@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.store.database import announce
@@ -57,6 +58,13 @@ async def note(
         )
     )
     announce(connection, "audit")
+
+
+async def forget(connection: AsyncConnection, subject: str, *, keep: int) -> None:
+    """Forget the oldest entries about `subject`, and keep the newest of them."""
+    newest = select(audit.c.id).where(audit.c.subject == subject).order_by(audit.c.id.desc())
+    oldest = newest.limit(1).offset(keep - 1).scalar_subquery()
+    await connection.execute(audit.delete().where(audit.c.subject == subject, audit.c.id <= oldest))
 
 
 def _json(value: object) -> str:
