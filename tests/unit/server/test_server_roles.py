@@ -37,8 +37,6 @@ OWN = {
 # What is asked with a body and changes nothing.
 ASKING = {
     ("POST", "/operator/v1/assignments/{name}/preview"),
-    ("POST", "/deploy/check"),
-    ("POST", "/deploy/preview"),
 }
 # Who may do what, and secrets of others.
 ADMINISTRATION = ("/users", "/operator/v1/users")
@@ -60,11 +58,13 @@ def test_nothing_is_open_to_everybody_but_what_has_to_be() -> None:
 def test_every_route_takes_the_role_that_it_should() -> None:
     routes = [route for route in web_routes() if not route.handler.opt.get("public")]
     assert len(routes) > 50
-    wrong = {
-        (route.method, route.path): (needed_role(route.method, route.handler), wanted)
-        for route in routes
-        if needed_role(route.method, route.handler) is not (wanted := expected(route.method, route.path))
-    }
+    wrong = {}
+    for route in routes:
+        needed, wanted = needed_role(route.method, route.handler), expected(route.method, route.path)
+        # A page with a form for a change may be for those alone who can make it.
+        is_form = route.method == "GET" and not route.path.startswith("/operator/")
+        if needed is not wanted and not (is_form and needed.covers(wanted)):
+            wrong[route.method, route.path] = (needed, wanted)
     assert wrong == {}
 
 
