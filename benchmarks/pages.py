@@ -101,6 +101,7 @@ def make_many(path: Path, count: int, now: datetime) -> None:
         rows = {table: _rows(connection, table) for table in ("clients", "devices", "sites", "manifests")}
         wished = _rows(connection, "deployments")
         documents = connection.execute("SELECT * FROM documents").fetchall()
+        revisions = connection.execute("SELECT * FROM deployment_revisions").fetchall()
         statuses = connection.execute("SELECT * FROM statuses").fetchall()
         for number in range(1, count):
             name = f"edge-{number:05}"
@@ -114,9 +115,10 @@ def make_many(path: Path, count: int, now: datetime) -> None:
                 state, version = _state(number, row["changed_version"])
                 changed = {"version": VERSIONS[number % 2]}
                 _insert(connection, "deployments", {**row, "id": made, "client_id": name} | changed)
-                for document in documents:
-                    if document["deployment_id"] == row["id"]:
-                        _insert(connection, "documents", {**document, "deployment_id": made})
+                for table, all_of_it in (("documents", documents), ("deployment_revisions", revisions)):
+                    for one in all_of_it:
+                        if one["deployment_id"] == row["id"]:
+                            _insert(connection, table, {**one, "deployment_id": made})
                 for status in statuses:
                     if status["deployment_id"] == row["id"]:
                         reported = {"deployment_id": made, "state": state, "adopted_version": str(version)}

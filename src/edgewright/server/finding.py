@@ -115,7 +115,8 @@ class Wanted:
 class Counts:
     """How many devices are how; `applications` count devices by application and version.
 
-    `expiring` are accepted devices whose certificate ends within `EXPIRES_SOON_DAYS` or has ended.
+    `approvals` are those that wait on the sites of devices that are let in. `expiring` are accepted devices
+    whose certificate ends within `EXPIRES_SOON_DAYS` or has ended.
     """
 
     total: int
@@ -141,7 +142,7 @@ def count(rows: Sequence[Row], now: datetime) -> Counts:
         said=Counter(row.state.said for row in rows if row.state.said is not None),
         contacts=Counter(row.found.word for row in rows if row.found is not None),
         applications=applications,
-        approvals=sum(row.waiting for row in rows),
+        approvals=sum(row.waiting for row in rows if row.state.said is not None),
         expiring=sum(expires_soon(row, now) for row in rows),
     )
 
