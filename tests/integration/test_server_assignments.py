@@ -203,3 +203,52 @@ def test_a_single_deployment_keeps_its_revisions_and_goes_back(
     assert_problem(
         operator.request("POST", f"{path}/revert", {"revision": 9}), 404, "can go back to 1, 2, 3, 4"
     )
+
+
+@pytest.mark.requirement("S-15")
+def test_devices_that_begin_or_cease_to_be_selected_are_brought_along(
+    server: ServerProcess, devices: Mapping[str, ForeignClient], tmp_path: Path
+) -> None:
+    operator = server.operator
+    operator.put("/assignments/shop", body(target={"selector": "tier=gold"}, parameters={"interval": 4}))
+    wait_until(lambda: operator.items("/rollouts")[0]["state"] == "done", what="the end of the rollout")
+    operator.request("PATCH", "/devices/south-1", {"labels": {"tier": "gold"}})
+    comes(devices["south-1"], {"shop": {**DEFAULTS, "interval": 4}})
+    with enrolled(operator, "late", tmp_path) as late:
+        assert (
+            late.report_capabilities("late", {**capabilities("late"), "labels": {"tier": "gold"}}).status
+            < 300
+        )
+        comes(late, {"shop": {**DEFAULTS, "interval": 4}})
+    operator.request("PATCH", "/devices/south-1", {"labels": {"tier": None}})
+    comes(devices["south-1"], {})
+    assert wanted(devices["north-1"]) == {}
+
+
+def test_who_comes_during_a_rollout_gets_what_was_rolled_out_to_its_end(
+    server: ServerProcess, devices: Mapping[str, ForeignClient], tmp_path: Path
+) -> None:
+    operator = server.operator
+    operator.put("/assignments/shop", body())
+    for name in ("north-1", "north-2"):
+        comes(devices[name], {"shop": DEFAULTS})
+    for one in operator.items("/deployments"):
+        devices[one["device"]].report_status(one["id"], "installed", one["manifest_version"])
+    wait_until(lambda: operator.items("/rollouts")[0]["state"] == "done", what="the end of the rollout")
+    operator.put("/assignments/shop", body(parameters={"interval": 6}, strategy={"canary": 1}))
+    with enrolled(operator, "north-3", tmp_path) as late:
+        report(late, "north-3", "north")
+        comes(late, {"shop": DEFAULTS})
+        for one in operator.items("/deployments"):
+            devices.get(one["device"], late).report_status(one["id"], "installed", one["manifest_version"])
+        wait_until(
+            lambda: all(
+                one["parameters"] == {"interval": 6}
+                for one in operator.items("/deployments")
+                if one["device"] != "north-3"
+            ),
+            what="the second batch",
+        )
+        for one in operator.items("/deployments"):
+            devices.get(one["device"], late).report_status(one["id"], "installed", one["manifest_version"])
+        comes(late, {"shop": {**DEFAULTS, "interval": 6}})

@@ -33,6 +33,7 @@ from edgewright.server.errors import SetupError
 from edgewright.server.first import ensure_administrator, invitation
 from edgewright.server.holds import Holds, default_most
 from edgewright.server.identity.files import Identity, load_identity, renew
+from edgewright.server.keeping import Keeper
 from edgewright.server.looking import Looks
 from edgewright.server.machine import allow_many_files, memory_bytes
 from edgewright.server.oidc import IdentityProvider
@@ -192,6 +193,7 @@ async def _upkeep(
         asyncio.create_task(repeat(NEWS_EVERY, context.tell_news, "looking at the contacts")),
         asyncio.create_task(repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
         asyncio.create_task(conductor.run()),
+        asyncio.create_task(Keeper(context).run()),
     ]
     try:
         yield

@@ -214,6 +214,32 @@ async def preview_removal(connection: AsyncConnection, record: AssignmentRecord)
     return _plan(None, tuple(planned))
 
 
+async def plan_for(
+    connection: AsyncConnection,
+    record: AssignmentRecord,
+    revision: int,
+    client_ids: Sequence[str] | None = None,
+) -> tuple[Planned, ...]:
+    """Return what a revision does to these clients, or to all, as far as it concerns them.
+
+    Nothing where its package is gone: what is there stays.
+    """
+    kept = await assignments.revision(connection, record.id, revision)
+    assert kept is not None  # noqa: S101 - revisions are never cleared away
+    spec = spec_of(kept.spec)
+    package = await packages.get(connection, record.application_id, spec.version)
+    if package is None:
+        return ()
+    if client_ids is None:
+        scene = await _scene(connection, record.application_id, record, _concerned(spec))
+    else:
+        scene = await _scene(connection, record.application_id, record, client_ids, only=client_ids)
+    fitter = Fitter(description_of(package), spec)
+    if len(scene.clients) <= SMALL:
+        return _decide(scene, fitter)
+    return await asyncio.to_thread(_decide, scene, fitter)
+
+
 async def check(connection: AsyncConnection, application_id: str, spec: AssignmentSpec) -> PackageRecord:
     """Return the package that `spec` is about; raises `InvalidError` with all that is wrong with `spec`.
 
@@ -253,7 +279,7 @@ async def bring(
     kept = await assignments.revision(connection, assignment.id, revision)
     assert kept is not None  # noqa: S101 - revisions are never cleared away
     spec = spec_of(kept.spec)
-    scene = await _scene(connection, assignment.application_id, assignment, [client_id], only=client_id)
+    scene = await _scene(connection, assignment.application_id, assignment, [client_id], only=[client_id])
     old = scene.present.get(client_id)
     package = await packages.get(connection, assignment.application_id, spec.version)
     reason = f"{assignment.name}, revision {revision}"
@@ -400,7 +426,7 @@ async def _scene(
     record: AssignmentRecord | None,
     concerned: Collection[str] | None,
     *,
-    only: str | None = None,
+    only: Sequence[str] | None = None,
 ) -> _Scene:
     """Read what there is of these clients (None: of all) and of those that have the assignment now.
 
@@ -408,7 +434,7 @@ async def _scene(
     """
     present: dict[str, DeploymentRecord] = {}
     if record is not None:
-        found = await deployments.of_assignment(connection, record.id, client_id=only)
+        found = await deployments.of_assignment(connection, record.id, only)
         present = {one.client_id: one for one in found}
     ids = None if concerned is None else {*concerned, *present}
     found_clients = await _rows(

@@ -126,15 +126,15 @@ async def of_clients(connection: AsyncConnection, client_ids: Sequence[str] | No
 
 
 async def of_assignment(
-    connection: AsyncConnection, assignment_id: int, *, client_id: str | None = None
+    connection: AsyncConnection, assignment_id: int, client_ids: Sequence[str] | None = None
 ) -> list[DeploymentRecord]:
-    """Return the deployments of an assignment that are wanted now, of one client if told."""
-    query = select(deployments).where(
-        deployments.c.assignment_id == assignment_id, deployments.c.deleted.is_(None)
+    """Return the deployments of an assignment that are wanted now, of these clients or of all."""
+    query = (
+        select(deployments)
+        .where(deployments.c.assignment_id == assignment_id, deployments.c.deleted.is_(None))
+        .order_by(deployments.c.position)
     )
-    if client_id is not None:
-        query = query.where(deployments.c.client_id == client_id)
-    return await all_of(connection, DeploymentRecord, query.order_by(deployments.c.position))
+    return await all_of(connection, DeploymentRecord, among(query, deployments.c.client_id, client_ids))
 
 
 async def names_on(connection: AsyncConnection, client_id: str) -> dict[str, str]:

@@ -149,6 +149,7 @@ async def _confirm(request: ServerRequest, form: Any) -> Response[Any]:
         )
     async with context.database.writing() as connection:
         await fleet.put(connection, prepared, actor=operator_of(request), now=context.clock())
+    await context.settle()
     counts = prepared.plan.counts
     concerned = counts[Action.CREATE] + counts[Action.CHANGE] + counts[Action.REMOVE]
     if not prepared.is_change:

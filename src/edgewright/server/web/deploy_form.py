@@ -92,6 +92,11 @@ class TypedLayer:
         """Return what was typed for a parameter."""
         return next(iter(self.texts.get(parameter, ())), "")
 
+    @property
+    def count(self) -> int:
+        """How many values are said."""
+        return sum(any(texts) for texts in self.texts.values()) + len(self.empty)
+
     def line(self, parameter: str) -> str:
         """Return the values of an array as they are typed into one field."""
         texts = self.texts.get(parameter, [])
@@ -235,6 +240,7 @@ def spec_from(typed: Typed, description: ApplicationDescription) -> tuple[Assign
         "devices": {layer.name: dict(_values(layer, description, faults)) for layer in typed.singles},
         "strategy": _strategy(typed),
     }
+    plain["devices"].pop("", None)
     named: set[str] = set()
     for layer in typed.singles:
         if not layer.name:

@@ -167,6 +167,7 @@ async def delete_one(request: ServerRequest, name: str) -> Response[Any]:
         prepared = await fleet.prepare_deletion(connection, name)
     async with context.database.writing() as connection:
         await fleet.delete(connection, prepared, actor=operator_of(request), now=context.clock())
+    await context.settle()
     count = prepared.plan.counts[Action.REMOVE]
     told = (
         f"{name} is deleted."
