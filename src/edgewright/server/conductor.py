@@ -29,6 +29,8 @@ LOOK_EVERY: Final = timedelta(seconds=15)
 _PORTION: Final = 10
 # A look at many devices takes its time; so much of the time, at most, goes into that.
 _SHARE: Final = 0.1
+# While devices report without end, a look is followed by thrice its length, at most by so many seconds.
+_LONGEST_REST: Final = 3.0
 _DEVICE: Final = "device:"
 # Nobody waits longer than this for the first look.
 _SETTLED: Final = timedelta(seconds=2)
@@ -76,7 +78,7 @@ class Conductor:
 
     async def _pause(self, took: float, longest: float) -> None:
         """Wait until there is news, `longest` seconds at most, and so long that others have their share."""
-        await asyncio.sleep(min(took, 1.0))
+        await asyncio.sleep(min(3 * took, _LONGEST_REST))
         try:
             async with asyncio.timeout(max(0.0, longest)):
                 await self._woken.wait()

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.server.context import Heard
 from edgewright.server.domain import rollout_actions as actions
-from edgewright.server.domain.rollout_progress import Advance, advance, begun, is_watched
+from edgewright.server.domain.rollout_progress import MOST_AT_ONCE, Advance, advance, begun, is_watched
 from edgewright.server.domain.rollouts import (
     ENDED,
     WATCHED,
@@ -317,7 +317,7 @@ def _whom_to_observe(
             if is_watched(rollout, one.step) and (changed is None or one.client_id in changed)
         ]
     found: list[StepRecord] = []
-    ahead = max(0, room(rollout, [one.step for one in steps])) + _AHEAD
+    ahead = min(MOST_AT_ONCE, max(0, room(rollout, [one.step for one in steps]))) + _AHEAD
     for one in steps:
         step = one.step
         if step.state in {StepState.SKIPPED, StepState.CANCELLED}:

@@ -27,6 +27,10 @@ from edgewright.server.store.tables import assignments, rollout_events, rollout_
 
 # A database takes only so many values in one list.
 _FEW: Final = 500
+# Ten thousand steps are read at once: by place, and without looking up each word anew.
+_STEP: Final = tuple(column for column in rollout_steps.columns if column.name != "rollout_id")
+_STATES: Final = {state.value: state for state in StepState}
+_OBSTACLES: Final = {obstacle.value: obstacle for obstacle in Obstacle}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +194,7 @@ async def steps_of(
 ) -> list[StepRecord]:
     """Return the steps of a rollout, or those of these devices or in these states, by batch and client id."""
     query = (
-        select(rollout_steps)
+        select(*_STEP)
         .where(rollout_steps.c.rollout_id == rollout_id)
         .order_by(rollout_steps.c.batch, rollout_steps.c.client_id)
     )
@@ -288,21 +292,21 @@ def _rollouts() -> Select[Any]:
 
 
 def _step(row: Any) -> StepRecord:
-    return StepRecord(
-        step=Step(
-            client_id=row.client_id,
-            batch=row.batch,
-            state=StepState(row.state),
-            obstacle=Obstacle(row.obstacle),
-            message=row.message,
-            begun=row.begun,
-            since=row.since,
-            ended=row.ended,
-            is_accepted=row.is_accepted,
-        ),
-        deployment_id=row.deployment_id,
-        attempt=row.attempt,
+    (client_id, batch, state, obstacle, message, deployment_id, begun, since, ended, is_accepted, attempt) = (
+        row
     )
+    step = Step(
+        client_id=client_id,
+        batch=batch,
+        state=_STATES[state],
+        obstacle=_OBSTACLES[obstacle],
+        message=message,
+        begun=begun,
+        since=since,
+        ended=ended,
+        is_accepted=is_accepted,
+    )
+    return StepRecord(step=step, deployment_id=deployment_id, attempt=attempt)
 
 
 def _columns(record: StepRecord) -> Mapping[str, Any]:
