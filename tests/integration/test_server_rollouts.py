@@ -1,10 +1,17 @@
 """Rollouts on a real server: devices report, people steer, the server is killed, and it goes on."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.server.store import clients
+from support.fleet_store import description, make_store, rows, run
 from support.foreign_client import ForeignClient
 from support.operating import assert_problem
 from support.processes import wait_until
@@ -204,3 +211,44 @@ def test_a_device_that_waits_for_approval_is_told_of(
     )
     held = operator.items(f"{path}/steps?state=begun")[0]
     assert (held["obstacle"], held["message"]) == ("approval", "waits for a person on site")
+
+
+@pytest.mark.requirement("S-16", "DS-7")
+def test_a_server_killed_while_it_gives_devices_their_turn_gives_each_exactly_one(tmp_path: Path) -> None:
+    """Killed in the midst of giving out, again and again: no device is left out, none is told twice."""
+    server = ServerProcess.create(tmp_path / "server")
+    database = server.data / "edgewright.db"
+    names = [f"edge-{number:03}" for number in range(80)]
+    make_store(database, {name: {} for name in names}, [description()])
+    run(database, lambda connection: just_heard_of(connection, names))
+    with server, ThreadPoolExecutor() as beside:
+        body = {"application": "shop", "version": "1.0.0", "target": {"all": True}}
+        asked = beside.submit(server.operator.request, "PUT", "/assignments/shop", body)
+        begun = kills = 0
+        while begun < len(names):
+            begun = wait_until(lambda: more_than(database, begun), what="it does not go on")  # noqa: B023
+            server.kill()
+            kills += 1
+            server.start()
+        with suppress(OSError, HTTPException):
+            asked.result()  # most likely its server was killed before it answered
+        assert kills > 1
+        (shown,) = server.operator.items("/rollouts")
+        assert (shown["state"], shown["counts"]) == ("running", {"begun": 80})
+    assert rows(database, "SELECT client_id, count(*) FROM deployments GROUP BY client_id") == [
+        (name, 1) for name in names
+    ]
+    assert {version for (version,) in rows(database, "SELECT version FROM manifests")} == {2}
+
+
+def more_than(database: Path, begun: int) -> int | None:
+    """Return how many devices have been given it, if those are more than `begun`."""
+    ((found,),) = rows(database, _BEGUN)
+    return int(found) if found > begun else None
+
+
+_BEGUN = "SELECT count(*) FROM rollout_steps WHERE state = 'begun'"
+
+
+async def just_heard_of(connection: AsyncConnection, names: list[str]) -> None:
+    await clients.save_contacts(connection, dict.fromkeys(names, datetime.now(UTC)))
