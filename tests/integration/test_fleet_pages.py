@@ -123,6 +123,21 @@ def test_a_policy_is_explained_then_suggested_then_withdrawn(server: ServerProce
     assert server.operator.request("GET", "/devices/new/policy").status == 404
 
 
+@pytest.mark.requirement("OFF-4", "ST-25")
+def test_no_page_of_deployments_calls_well_what_nobody_has_heard_of(
+    server: ServerProcess, devices: object, ada: Browser
+) -> None:
+    (shown,) = server.operator.get("/devices/lost")["deployments"]
+    one = text_of(ada.get(f"/deployments/{shown['id']}"))
+    assert "lost: silent" in one
+    assert "What is shown here is what it said last" in one
+    (well,) = server.operator.get("/devices/well")["deployments"]
+    assert "what it said last" not in text_of(ada.get(f"/deployments/{well['id']}"))
+    listed = text_of(ada.get("/deployments?q=shop-lost"))
+    assert "said last; the device:" in listed
+    assert "not in contact now" in listed
+
+
 def test_a_device_is_retired_and_accepted_again(server: ServerProcess, ada: Browser) -> None:
     page = text_of(ada.get("/devices/new"))
     assert "What runs on new goes on running" in page

@@ -87,6 +87,11 @@ class Row:
         """The client's id."""
         return self.client.client_id
 
+    @property
+    def is_believed(self) -> bool:
+        """Whether what the device said last is how it stands."""
+        return self.state.said is self.state.word
+
     def look(
         self,
         last: datetime | None,

@@ -75,6 +75,7 @@ async def show_all(
             "q": q,
             "state": state_,
             "assignments": shown,
+            "absent": {row.client_id: row.state.word for row in rows if not row.is_believed},
             "singles": page_of(singles, _key, limit=ROWS, after=after or None),
             "totals": {truth.value: totals[truth.value] for truth in Truth if totals[truth.value]},
             "is_empty": is_empty,
@@ -180,7 +181,9 @@ async def delete_one(request: ServerRequest, name: str) -> Response[Any]:
 @get("/deployments/{deployment_id:str}")
 async def show_deployment(request: ServerRequest, deployment_id: str, after: str = "") -> Response[str]:
     """Show one deployment: what is wanted beside what was reported, and what it was."""
-    async with context_of(request).database.reading() as connection:
+    context = context_of(request)
+    rows = {row.client_id: row for row in await context.rows()}
+    async with context.database.reading() as connection:
         record = await deploying.deployment_called(connection, deployment_id)
         entry = await deployment_entry(connection, record)
         revisions = await deployments.revisions(connection, record.id)
@@ -199,6 +202,7 @@ async def show_deployment(request: ServerRequest, deployment_id: str, after: str
         "deployment.html",
         {
             "one": entry,
+            "row": rows.get(record.client_id),
             "components": _components(entry.desired.components if entry.desired else [], entry.current),
             "asked": asked,
             "immutable": immutable,
