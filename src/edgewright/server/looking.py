@@ -346,14 +346,12 @@ def _look_at_place(
     """Return what is at a place, None if it is what it was."""
     try:
         digest = upstream.digest(place)
-    except RegistryNotFoundError as error:
-        return _Failed(reason=str(error))
+    except (SourceError, ArchiveError, DigestMismatchError, RegistryNotFoundError) as error:
+        return _Found(upstream="", outcome=Refused(problems=(("$", str(error)),)))
     except RegistryRefusedError as error:
         return _Failed(reason=str(error), is_final=True)
     except RegistryError as error:
         return _Failed(reason=str(error))
-    except (SourceError, ArchiveError, DigestMismatchError) as error:
-        return _Found(upstream="", outcome=Refused(problems=(("$", str(error)),)))
     if before is not None and is_settled(
         before.standing,
         kept_upstream=before.upstream,
