@@ -2,9 +2,13 @@
 
 A subscription names topics (see `store.database.announce`) and collects those that changed until it is asked.
 It holds a set and an event, nothing of what changed: whoever is slow gets less often what is newer.
+
+Between the moment a page was made and the one its subscription begins things change as well. Changes are
+numbered, a page knows the number it was made at, and gets what changed since.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +17,8 @@ from edgewright.server.store.database import Database
 
 # Each is an open connection; beyond that pages are fetched again by hand.
 MOST_SUBSCRIPTIONS = 1_000
+# Of so many topics it is known when they changed last; of others it is assumed that they did.
+MOST_REMEMBERED = 10_000
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -68,6 +74,9 @@ class Changes:
         self._most = most
         self._is_over = False
         self._subscriptions: set[Subscription] = set()
+        self._last: OrderedDict[str, int] = OrderedDict()
+        self._forgotten = 0
+        self.number = 0
         database.when_changed(self._tell)
 
     def __len__(self) -> int:
@@ -79,9 +88,11 @@ class Changes:
         return len(self._subscriptions) >= self._most
 
     @contextmanager
-    def subscribe(self, topics: Collection[str]) -> Iterator[Subscription]:
-        """Collect what changes of `topics` while the block runs."""
+    def subscribe(self, topics: Collection[str], since: int | None = None) -> Iterator[Subscription]:
+        """Collect what changes of `topics` while the block runs, and what did after number `since`."""
         subscription = Subscription(topics=frozenset(topics))
+        if since is not None:
+            subscription.tell([topic for topic in topics if self._changed_after(topic, since)])
         if self._is_over:
             subscription.end()
         self._subscriptions.add(subscription)
@@ -96,6 +107,16 @@ class Changes:
         for subscription in self._subscriptions:
             subscription.end()
 
+    def _changed_after(self, topic: str, number: int) -> bool:
+        """Whether a topic changed after that number, or may have; a number of another run says nothing."""
+        return number > self.number or self._last.get(topic, self._forgotten) > number
+
     def _tell(self, topics: Collection[str]) -> None:
+        self.number += 1
+        for topic in topics:
+            self._last[topic] = self.number
+            self._last.move_to_end(topic)
+        while len(self._last) > MOST_REMEMBERED:
+            self._forgotten = self._last.popitem(last=False)[1]
         for subscription in self._subscriptions:
             subscription.tell(topics)

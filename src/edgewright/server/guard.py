@@ -65,6 +65,8 @@ class Identified:
 async def let_in(connection: ASGIConnection[Any, Any, Any, State], handler: BaseRouteHandler) -> None:
     """Let the request pass or raise why not; afterwards `scope` has `actor` and `csrf`."""
     assert isinstance(connection, Request)  # noqa: S101 - there are no websockets here
+    # Taken before anything is read for the answer: what changes from here on, a page is told of.
+    connection.scope["seen"] = context_of(connection).changes.number  # type: ignore[typeddict-unknown-key]
     if handler.opt.get("public"):
         MEANS.set(Means(address=address_of(connection)))
         return

@@ -53,6 +53,43 @@ def test_changes_while_nobody_asks_are_told_together(changes, commits):
     asyncio.run(story())
 
 
+def test_what_changed_between_a_page_and_its_subscription_is_told(changes, commits):
+    async def story():
+        commits.changed({"devices"})
+        made = changes.number
+        with changes.subscribe(["devices"], since=made) as page:
+            assert await page.next(0) == frozenset()
+        commits.changed({"audit"})
+        commits.changed({"devices"})
+        with changes.subscribe(["devices", "packages"], since=made) as page:
+            assert await page.next(FOREVER) == {"devices"}
+            assert await page.next(0) == frozenset()
+
+    asyncio.run(story())
+
+
+def test_a_page_made_by_another_run_of_the_server_is_told_of_everything(changes):
+    async def story():
+        with changes.subscribe(["devices", "packages"], since=1_000) as page:
+            assert await page.next(FOREVER) == {"devices", "packages"}
+
+    asyncio.run(story())
+
+
+def test_what_is_no_longer_remembered_counts_as_changed(changes, commits, monkeypatch):
+    monkeypatch.setattr("edgewright.server.changes.MOST_REMEMBERED", 2)
+
+    async def story():
+        commits.changed({"device:a"})
+        made = changes.number
+        for name in "bcd":
+            commits.changed({f"device:{name}"})
+        with changes.subscribe(["device:a"], since=made) as page:
+            assert await page.next(FOREVER) == {"device:a"}
+
+    asyncio.run(story())
+
+
 def test_the_end_of_the_server_ends_waiting_and_resting(changes):
     async def story():
         with changes.subscribe(["devices"]) as page:

@@ -28,17 +28,22 @@ _STILL_HERE: Final = b": still here\n\n"
 
 
 @get("/live", media_type="text/event-stream")
-async def live(request: ServerRequest, topics: str = "") -> Stream:
-    """Stream `ready`, then `changed` with the topics that did, then `end` with a reason."""
+async def live(request: ServerRequest, topics: str = "", since: int | None = None) -> Stream:
+    """Stream `ready`, then `changed` with the topics that did, then `end` with a reason.
+
+    `since` is the number of changes at which the page was made.
+    """
     wanted = _topics(topics)
     if context_of(request).changes.are_full:
         raise ProblemError(ProblemType.BLANK, "too many pages are open; this one is not live", status=503)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return Stream(_events(request, wanted), media_type="text/event-stream", headers=headers)
+    return Stream(_events(request, wanted, since), media_type="text/event-stream", headers=headers)
 
 
-async def _events(request: ServerRequest, topics: frozenset[str]) -> AsyncIterator[bytes]:
-    with context_of(request).changes.subscribe(topics) as subscription:
+async def _events(
+    request: ServerRequest, topics: frozenset[str], since: int | None = None
+) -> AsyncIterator[bytes]:
+    with context_of(request).changes.subscribe(topics, since) as subscription:
         yield _READY
         clock = asyncio.get_running_loop().time
         asked = clock()

@@ -82,6 +82,7 @@ def page(
         {
             **common,
             "navigation": NAVIGATION,
+            "seen": request.scope.get("seen", context_of(request).changes.number),
             "notice": notice,
             "theme": theme if (theme := request.cookies.get("theme", "")) in _THEMES else "",
         }

@@ -94,10 +94,13 @@
     let source;
     let retry;
     let wasLost = false;
+    // What changed since the page was made, before anybody listened: told at the first connection.
+    let since = `&since=${document.body.dataset.seen}`;
 
     function connect() {
       clearTimeout(retry);
-      source = new EventSource(`/live?topics=${encodeURIComponent(topics)}`);
+      source = new EventSource(`/live?topics=${encodeURIComponent(topics)}${since}`);
+      since = "";
       source.addEventListener("ready", () => {
         delay = RETRY_FIRST;
         tell("");
