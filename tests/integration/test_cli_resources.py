@@ -203,7 +203,8 @@ def test_what_is_shown_is_no_change_when_applied(
             "policy/*",
         }
         assert named <= {line.split()[0] for line in said}
-        assert {line.split()[1] for line in said} == {"unchanged"}
+        done = [line.split(" ", 1)[1] for line in said]
+        assert set(done) <= {"unchanged", "skipped: it was deleted; without its status it is created anew"}
         assert edgewright("diff", "-f", "-", stdin=printed) == ""
     assert operator.get("/policy") == before
     edgewright("delete", "policy", "*")
@@ -248,12 +249,112 @@ def test_a_difference_is_shown_and_is_exit_code_one(
 def test_what_was_deleted_is_not_brought_back_by_applying_what_was_shown(
     edgewright: CommandLine, deployed: dict[str, Any]
 ) -> None:
-    (there,) = edgewright.operator.items(f"/deployments?q={deployed['metadata']['name']}")
+    name = deployed["metadata"]["name"]
+    (there,) = edgewright.operator.items(f"/deployments?q={name}")
     edgewright("delete", "deployment", there["id"])
-    assert there["id"] not in edgewright("get", "deployments", "-o", "yaml")
-    shown = edgewright("get", "deployment", there["id"], "-o", "yaml")
-    said = edgewright.run("apply", "-f", "-", stdin=shown)
-    assert (said.code, "$.status.deleted" in said.err) == (2, True)
+    shown = edgewright("get", "deployments", "-o", "yaml")
+    said = edgewright("apply", "-f", "-", stdin=shown)
+    assert f"deployment/{name} skipped: it was deleted" in said
+    assert len(edgewright.operator.items(f"/deployments?q={name}")) == 1
+
+
+def assigned(name: str, **spec: Any) -> dict[str, Any]:
+    """Return the document of an assignment to both devices."""
+    return {
+        "apiVersion": "edgewright.io/v1",
+        "kind": "Assignment",
+        "metadata": {"name": name},
+        "spec": {
+            "application": "shop",
+            "version": "1.0.0",
+            "target": {"devices": ["edge-01", "edge-02"]},
+            **spec,
+        },
+    }
+
+
+@pytest.fixture
+def assignment(edgewright: CommandLine, unique: str) -> Iterator[str]:
+    """The name of an assignment that is there, deleted afterwards."""
+    stands = {"strategy": {"batches": ["1", "100%"]}}
+    edgewright("apply", "-f", "-", stdin=json.dumps(assigned(unique, parameters={"port": 81}, **stands)))
+    yield unique
+    edgewright.run("delete", "assignment", unique)
+
+
+def test_an_assignment_is_shown_changed_and_taken_back(edgewright: CommandLine, assignment: str) -> None:
+    name = f"assignment/{assignment}"
+    shown = edgewright("get", name, "-o", "yaml")
+    assert edgewright("apply", "-f", "-", stdin=shown) == f"{name} unchanged\n"
+    assert edgewright("apply", "-f", "-", stdin=edgewright("get", "assignments", "-o", "json")).endswith(
+        f"{name} unchanged\n"
+    )
+    changed = assigned(
+        assignment, version="1.1.0", devices={"edge-02": {"port": 82}}, parameters={"port": 81}
+    )
+    rehearsed = edgewright("apply", "--dry-run", "-f", "-", stdin=json.dumps(changed))
+    assert f"{name} changed (dry run)" in rehearsed
+    assert "edge-02: " in rehearsed
+    assert edgewright.operator.get(f"/assignments/{assignment}")["revision"] == 1
+    assert edgewright("apply", "-f", "-", stdin=json.dumps(changed)) == f"{name} changed\n"
+    described = edgewright("describe", name)
+    assert "shop 1.1.0" in described
+    assert "revision     2" in described
+    history = edgewright("rollout", "history", assignment).splitlines()
+    assert [line.split()[:2] for line in history[1:]] == [["2", "1.1.0"], ["1", "1.0.0"]]
+    undone = edgewright("rollout", "undo", assignment)
+    assert undone == f"{name} says again what it said in revision 1, as revision 3\n"
+    assert edgewright.operator.get(f"/assignments/{assignment}")["spec"]["version"] == "1.0.0"
+    gone = edgewright("delete", name)
+    assert gone == f"{name} deleted\n"
+
+
+def test_a_rollout_is_named_by_its_assignment_and_steered(edgewright: CommandLine, assignment: str) -> None:
+    (rollout,) = edgewright.operator.items(f"/rollouts?assignment={assignment}")
+    assert assignment in edgewright("get", "rollouts", "--where", f"assignment={assignment}")
+    paused = edgewright("rollout", "pause", assignment, "--reason", "the shift changes")
+    assert paused.startswith(f"rollout/{rollout['id']} paused")
+    described = edgewright("describe", "rollout", assignment)
+    assert "the shift changes" in described
+    assert "1 of 2" in described
+    over = edgewright("rollout", "status", rollout["id"][:8])
+    assert "paused" in over
+    edgewright("rollout", "resume", assignment)
+    skipped = edgewright("rollout", "skip", assignment, "edge-02")
+    assert skipped.startswith("edge-02 skipped")
+    edgewright("rollout", "cancel", assignment)
+    said = edgewright.run("watch", "rollout", assignment)
+    assert (said.code, f"rollout/{rollout['id']} failed" in said.err) == (1, True)
+
+
+def test_a_source_is_declared_without_its_secrets_being_shown(
+    edgewright: CommandLine, tmp_path: Path, unique: str
+) -> None:
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "secret").write_text("s3cret-words\n")
+    document = {
+        "apiVersion": "edgewright.io/v1",
+        "kind": "Source",
+        "metadata": {"name": unique},
+        "spec": {"kind": "folder", "location": str(tmp_path / "packages"), "every_minutes": None},
+    }
+    name = f"source/{unique}"
+    assert edgewright("apply", "-f", "-", stdin=json.dumps(document)) == f"{name} created\n"
+    shown = edgewright("get", name, "-o", "yaml")
+    assert edgewright("apply", "-f", "-", stdin=shown) == f"{name} unchanged\n"
+    registry = {
+        "kind": "registry",
+        "location": "localhost:1",
+        "every_minutes": None,
+        "credentials": {"username": "anna", "password_file": str(tmp_path / "secret")},
+    }
+    document = {**document, "spec": registry}
+    assert edgewright("apply", "-f", "-", stdin=json.dumps(document)) == f"{name} changed\n"
+    shown = edgewright("get", name, "-o", "yaml")
+    assert "s3cret" not in shown
+    assert edgewright("apply", "-f", "-", stdin=shown) == f"{name} unchanged\n"
+    assert "password anna" in edgewright("describe", name)
+    assert edgewright("delete", name) == f"{name} deleted\n"
 
 
 @pytest.mark.parametrize(

@@ -70,13 +70,13 @@ def carry_out_all(operator: Operator, planned: Sequence[Step], *, dry_run: bool)
     What is refused does not keep the others from being carried out; all refusals are raised at the end.
     """
     from edgewright.cli.errors import RefusedError
-    from edgewright.cli.resources.applying import carry_out
+    from edgewright.cli.resources.applying import carry_out, declared_of
 
     refused: list[RefusedError] = []
     done: list[Step] = []
     for step in planned:
         try:
-            carry_out(operator, step, dry_run=dry_run)
+            answer = carry_out(operator, step, dry_run=dry_run)
         except RefusedError as error:
             refused.append(error)
             continue
@@ -85,6 +85,8 @@ def carry_out_all(operator: Operator, planned: Sequence[Step], *, dry_run: bool)
         )
         if step.change is not None:
             done.append(step)
+            for line in () if dry_run else declared_of(step.kind).told(answer):
+                print(f"  {line}", flush=True)
         if dry_run:
             for line in _preview(operator, step):
                 print(f"  {line}", flush=True)
@@ -112,9 +114,14 @@ def _wait(operator: Operator, done: Sequence[Step], timeout: float) -> None:
 
     settling = []
     for step in done:
+        declared = declared_of(step.kind)
+        if declared.follows is not None:
+            followed = declared.follows(operator, step.document)
+            settling += [] if followed is None else [followed]
+            continue
         if step.kind.settled is None:
             continue
-        standing = declared_of(step.kind).present(operator, step.document)
+        standing = declared.present(operator, step.document)
         if standing is not None:
             settling.append(Asked(kind=step.kind, names=(step.kind.key(standing.entry),)))
     if settling:

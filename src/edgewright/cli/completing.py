@@ -29,6 +29,8 @@ _NAMED = {
     "ID@VERSION": "package",
     "APP[@VERSION]": "package",
     "ROLLOUT": "rollout",
+    "USER": "user",
+    "TOKEN": "token",
     "ASSIGNMENT": "assignment",
 }
 _FILES = ("FILE", "FOLDER", "DIR")

@@ -86,7 +86,9 @@ def _written(operator: Operator, files: list[str]) -> list[Asked]:
 
     found = []
     for step in reversed(steps(operator, read_files(files))):
-        if step.standing is None:
+        if step.skipped:
+            print(f"{step.document.title} {step.verb}")
+        elif step.standing is None:
             print(f"{step.document.title} is not there")
         else:
             found.append(Asked(kind=step.kind, names=(step.kind.key(step.standing.entry),)))

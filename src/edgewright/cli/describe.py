@@ -41,4 +41,6 @@ def run(args: argparse.Namespace) -> int:
                 print("\n" + "-" * 60 + "\n")
             first = False
             one.kind.describe(entry, now)
+            if one.kind.more is not None:
+                one.kind.more(operator, entry, now)
     return 0

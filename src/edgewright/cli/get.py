@@ -76,10 +76,11 @@ def show(operator: Operator, wanted: list[Asked], output: str, *, headers: bool 
         return
     if output in {"json", "yaml"}:
         documents = [
-            one.kind.document(entry)
+            one.kind.document(
+                one.kind.find(operator, one.kind.key(entry)) if one.kind.is_short and not one.names else entry
+            )
             for one, entries in found
             for entry in entries
-            if one.names or one.query or not one.kind.gone(entry)
         ]
         is_single = len(wanted) == 1 and len(wanted[0].names) == 1
         sys.stdout.write(render(documents, output, is_list=not is_single))

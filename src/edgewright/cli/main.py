@@ -25,6 +25,8 @@ COMMANDS = {
     "edit": ("edgewright.cli.edit", "change one of them in an editor"),
     "delete": ("edgewright.cli.delete", "take things away"),
     "watch": ("edgewright.cli.watch", "follow things until they have settled"),
+    "rollout": ("edgewright.cli.rollout", "steer a rollout: pause, resume, skip, undo"),
+    "token": ("edgewright.cli.token", "make a token for a program"),
     "enrollment": ("edgewright.cli.enrollment", "invite a device: a token that works once"),
     "device": ("edgewright.cli.device", "devices: list, show, accept, retire"),
     "component": ("edgewright.cli.component", "Compose components: check a folder, publish it"),

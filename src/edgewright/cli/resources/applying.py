@@ -27,10 +27,13 @@ class Step:
     kind: Kind
     standing: Standing | None
     change: Change | None
+    skipped: str = ""
 
     @property
     def verb(self) -> str:
         """What is done, in the past tense."""
+        if self.skipped:
+            return f"skipped: {self.skipped}"
         if self.change is None:
             return "unchanged"
         return "created" if self.standing is None else "changed"
@@ -52,9 +55,20 @@ def steps(operator: Operator, documents: Sequence[Document]) -> list[Step]:
 def _step(operator: Operator, document: Document) -> Step:
     kind = kind_called(TITLES[document.kind])
     declared = declared_of(kind)
+    why = _why_skipped(document)
+    if why:
+        return Step(document=document, kind=kind, standing=None, change=None, skipped=why)
     standing = declared.present(operator, document)
     change = declared.change(document, standing)
     return Step(document=document, kind=kind, standing=standing, change=change)
+
+
+def _why_skipped(document: Document) -> str:
+    """Return why a document, as the fleet manager printed it, is not one to bring about; "" if it is."""
+    if document.status.get("deleted") is not None:
+        return "it was deleted; without its status it is created anew"
+    owner = document.status.get("assignment")
+    return f"it comes with assignment/{owner}" if owner else ""
 
 
 def carry_out(operator: Operator, step: Step, *, dry_run: bool) -> object:

@@ -119,7 +119,6 @@ KIND = Kind(
     filters=("device", "application", "version", "state", "removed", "assignment"),
     search=None,
     matches=lambda entry, given: given in {entry["application"], entry["name"]},
-    gone=lambda entry: entry.get("deleted") is not None,
     settled=lambda entry: entry["state"] in _SETTLED,
     failed=lambda entry: entry["state"] == "failed",
     declared=Declared(

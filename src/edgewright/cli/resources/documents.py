@@ -150,10 +150,13 @@ def _document(content: object, source: str) -> Document:
     if spec is not None and not isinstance(spec, dict):
         raise DocumentError("expected a mapping", source=source, path="$.spec")
     status = content.get("status")
-    if isinstance(status, dict) and status.get("deleted") is not None:
-        told = "this was deleted; take the status out to create it anew"
-        raise DocumentError(told, source=source, path="$.status.deleted")
-    document = Document(kind=title, metadata=metadata, spec=spec, source=source)
+    document = Document(
+        kind=title,
+        metadata=metadata,
+        spec=spec,
+        status=status if isinstance(status, dict) else {},
+        source=source,
+    )
     _check_spec(document)
     return document
 

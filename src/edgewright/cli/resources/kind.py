@@ -11,6 +11,7 @@ from edgewright.cli.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from edgewright.cli.operator_client import Operator
+    from edgewright.cli.resources.asking import Asked
     from edgewright.cli.resources.documents import Document
 
 # A thing as the operator API shows it.
@@ -54,7 +55,9 @@ class Declared:
     `present` looks for what a document names; `change` returns the request that makes it so, None where
     nothing has to change. It raises UsageError for what no request can bring about. `members` are those of
     `spec`, none where they are not told here. One that a document leaves out stays as it is, but for those in
-    `absent`, which are empty then; with `whole` that is so for all of them.
+    `absent`, which are empty then; with `whole` that is so for all of them. `preview` says what a document
+    would do where that is more than the difference, `told` what to say of the answer to a change, and
+    `follows` what to watch until a change has come to its end.
     """
 
     present: Callable[[Operator, Document], Standing | None]
@@ -64,6 +67,8 @@ class Declared:
     absent: frozenset[str] = frozenset()
     whole: bool = False
     preview: Callable[[Operator, Document], Sequence[str]] | None = None
+    told: Callable[[object], Sequence[str]] = lambda _answer: ()
+    follows: Callable[[Operator, Document], Asked | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +79,8 @@ class Kind:
     list that `--where` takes, `selector` is the one that `-l` becomes. `ends` says in the past tense what
     `delete` does; None where there is nothing to delete. `search` is the query parameter that finds keys
     by what they have in them; `matches` says whether an entry goes by another name as well. `settled` says
-    whether nothing more happens to a thing by itself, `failed` whether that was no good end; `gone` says that
-    nobody wants it any more, though it is still shown.
+    whether nothing more happens to a thing by itself, `failed` whether that was no good end. `more` describes
+    what has to be asked for beside the thing; with `is_short` lists show too little of it for a document.
     """
 
     name: str
@@ -96,7 +101,8 @@ class Kind:
     settled: Callable[[Entry], bool] | None = None
     failed: Callable[[Entry], bool] | None = None
     matches: Callable[[Entry, str], bool] | None = None
-    gone: Callable[[Entry], bool] = lambda _entry: False
+    more: Callable[[Operator, Entry, datetime], None] | None = None
+    is_short: bool = False
     pick: Callable[[Sequence[str]], str] | None = None
 
     def find(self, operator: Operator, given: str, *, exactly: bool = False) -> Entry:

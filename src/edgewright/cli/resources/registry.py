@@ -15,7 +15,12 @@ KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "device": ("devices", ("dev",), "Device"),
     "package": ("packages", ("pkg",), "Package"),
     "deployment": ("deployments", ("deploy", "dep"), "Deployment"),
+    "assignment": ("assignments", ("as",), "Assignment"),
+    "rollout": ("rollouts", ("ro",), "Rollout"),
     "enrollment": ("enrollments", ("enr",), "Enrollment"),
+    "source": ("sources", ("src",), "Source"),
+    "user": ("users", (), "User"),
+    "token": ("tokens", (), "Token"),
     "policy": ("policies", ("pol",), "Policy"),
 }
 TITLES = {title: name for name, (_, _, title) in KINDS.items()}
