@@ -1,6 +1,7 @@
 """`get`, `describe`, `apply`, `diff`, `edit`, `delete` and `watch` against a real server."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -355,6 +356,47 @@ def test_a_source_is_declared_without_its_secrets_being_shown(
     assert edgewright("apply", "-f", "-", stdin=shown) == f"{name} unchanged\n"
     assert "password anna" in edgewright("describe", name)
     assert edgewright("delete", name) == f"{name} deleted\n"
+
+
+def test_users_are_made_changed_and_removed_by_documents(edgewright: CommandLine, unique: str) -> None:
+    def user(**spec: Any) -> str:
+        document = {
+            "apiVersion": "edgewright.io/v1",
+            "kind": "User",
+            "metadata": {"name": unique},
+            "spec": spec,
+        }
+        return json.dumps(document)
+
+    name = f"user/{unique}"
+    assert "created (dry run)" in edgewright("apply", "--dry-run", "-f", "-", stdin=user(role="viewer"))
+    made = edgewright("apply", "-f", "-", stdin=user(role="viewer")).splitlines()
+    assert made[0] == f"{name} created"
+    assert re.fullmatch(r"  password \S{12,} \(to be changed when first signing in\)", made[1])
+    assert edgewright("apply", "-f", "-", stdin=user(role="viewer")) == f"{name} unchanged\n"
+    assert edgewright("apply", "-f", "-", stdin=user(role="operator", disabled=True)) == f"{name} changed\n"
+    assert (
+        edgewright("apply", "-f", "-", stdin=edgewright("get", "users", "-o", "yaml")).count("unchanged") >= 1
+    )
+    described = edgewright("describe", name)
+    assert "disabled" in described
+    assert "to be changed" in described
+    assert edgewright("delete", name) == f"{name} deleted\n"
+
+
+def test_a_token_is_made_for_a_program_and_revoked_by_its_name(
+    edgewright: CommandLine, unique: str, tmp_path: Path
+) -> None:
+    made = edgewright("token", "create", unique, "--role", "viewer", "--scope", "devices", "--valid", "1h")
+    about = json.loads(edgewright.context.read_text()) | {"token": made.strip()}
+    (tmp_path / "program.json").write_text(json.dumps(about))
+    program = CommandLine(tmp_path / "program.json", edgewright.operator)
+    assert "edge-01" in program("get", "devices")
+    refused = program.run("get", "packages")
+    assert (refused.code, "for devices alone" in refused.err) == (2, True)
+    assert unique in edgewright("get", "tokens", "-o", "wide")
+    assert "revoked" in edgewright("delete", "token", unique)
+    assert program.run("get", "devices").code == 2
 
 
 @pytest.mark.parametrize(

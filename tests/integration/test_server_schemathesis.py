@@ -17,7 +17,7 @@ from support.operating import package, upload
 from support.processes import own_environment
 from support.server_process import ServerProcess
 
-EXAMPLES_EACH = 8
+EXAMPLES_EACH = 5
 SECONDS = 240
 
 # What no schema can say is refused with 422; 412 and 304 answer what somebody says to have seen. A registry

@@ -98,7 +98,7 @@ async def list_users(
     return page_of(shown, lambda one: one.name, limit=limit, after=after)
 
 
-@post("/users", status_code=201, summary="Add a user", body=NewUser, role=Role.ADMIN)
+@post("/users", status_code=201, summary="Add a user", body=NewUser, role=Role.ADMIN, dry_run=True)
 async def create_user(request: ServerRequest) -> CreatedUser:
     """Make a user, who has to choose another password at the first sign-in."""
     context = context_of(request)
@@ -127,7 +127,7 @@ async def get_user(request: ServerRequest, name: str) -> Response[UserEntry]:
     return tagged(request, shown, of=[shown.role, shown.state])
 
 
-@patch("/users/{name:str}", summary="Change a user", body=ChangedUser, role=Role.ADMIN)
+@patch("/users/{name:str}", summary="Change a user", body=ChangedUser, role=Role.ADMIN, dry_run=True)
 async def change_user(request: ServerRequest, name: str) -> UserEntry:
     """Give a user another role, lock it out (all its sessions end, its tokens stop), or let it in again."""
     context = context_of(request)
@@ -170,7 +170,7 @@ async def reset_password(request: ServerRequest, name: str) -> GivenPassword:
     return GivenPassword(password=made)
 
 
-@delete("/users/{name:str}", status_code=204, summary="Remove a user", role=Role.ADMIN)
+@delete("/users/{name:str}", status_code=204, summary="Remove a user", role=Role.ADMIN, dry_run=True)
 async def remove_user(request: ServerRequest, name: str) -> None:
     """Forget a user with its sessions and tokens; what it did stays in the audit."""
     context = context_of(request)

@@ -35,6 +35,7 @@ from edgewright.server.operator_api.queries import After, Limit, Search
 from edgewright.server.operator_api.requests import read_json, read_plain
 from edgewright.server.store import assignments
 from edgewright.server.store.assignments import AssignmentRecord
+from edgewright.server.store.database import is_rehearsal
 
 # Values for each of ten thousand devices fit in.
 MAX_ASSIGNMENT_BYTES = 8 * 1024 * 1024
@@ -150,9 +151,12 @@ async def delete_assignment(request: ServerRequest, name: str) -> AssignmentDeta
     context = context_of(request)
     async with context.database.reading() as connection:
         prepared = await fleet.prepare_deletion(connection, name)
+    counts = counts_of(await context.rows())
     async with context.database.writing() as connection:
         expect(request, wish_in(await fleet.assignment_named(connection, name)))
         record = await fleet.delete(connection, prepared, actor=operator_of(request), now=context.clock())
+        if is_rehearsal():
+            return await assignment_detail(connection, record, counts)
     await context.settle()
     counts = counts_of(await context.rows())
     async with context.database.reading() as connection:
@@ -178,10 +182,15 @@ async def _read(request: ServerRequest) -> tuple[str, str, AssignmentSpec]:
 
 async def _put(request: ServerRequest, prepared: Prepared) -> Response[AssignmentDetail]:
     context = context_of(request)
+    counts = counts_of(await context.rows())
     async with context.database.writing() as connection:
         present = await assignments.named(connection, prepared.name)
         expect(request, None if present is None else wish_in(present))
         record = await fleet.put(connection, prepared, actor=operator_of(request), now=context.clock())
+        if is_rehearsal():
+            # Nobody else will ever see it: it is shown from within, and nothing is waited for.
+            detail = await assignment_detail(connection, record, counts)
+            return tagged(request, detail, of=wish_in(record), status=201 if present is None else 200)
     await context.settle()
     return await _shown(request, record, status=201 if present is None else 200)
 

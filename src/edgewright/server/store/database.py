@@ -74,7 +74,7 @@ class Database:
                     connection.info[_TOUCHED] = touched
                     connection.info[_TOPICS] = topics
                     yield connection
-                    if _rehearsing.get():
+                    if is_rehearsal():
                         raise _RehearsedError
             except _RehearsedError:
                 return
