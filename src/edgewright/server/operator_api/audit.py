@@ -22,7 +22,7 @@ from edgewright.server.operator_api.paging import (
     make_cursor,
     read_cursor,
 )
-from edgewright.server.operator_api.queries import After, Limit, Search
+from edgewright.server.operator_api.queries import After, Limit, Moment, Search, read_moment
 from edgewright.server.operator_api.requests import moment_of
 from edgewright.server.store import audit_log
 from edgewright.server.store.audit_log import Entry, Filters
@@ -42,8 +42,8 @@ async def list_audit(
     subject: str = "",
     via: str = "",
     address: str = "",
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Moment = None,
+    until: Moment = None,
     q: Search = None,
     limit: Limit = DEFAULT_LIMIT,
     after: After = None,
@@ -58,8 +58,8 @@ async def list_audit(
         subject=subject,
         via=via,
         address=address,
-        since=since,
-        until=until,
+        since=read_moment(since, "since"),
+        until=read_moment(until, "until"),
         words=q or "",
     )
     async with context_of(request).database.reading() as connection:
@@ -76,8 +76,8 @@ async def export_audit(
     subject: str = "",
     via: str = "",
     address: str = "",
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Moment = None,
+    until: Moment = None,
     q: Search = None,
 ) -> Stream:
     """Return all changes that the filters let through, as CSV or as one JSON document a line."""
@@ -87,8 +87,8 @@ async def export_audit(
         subject=subject,
         via=via,
         address=address,
-        since=since,
-        until=until,
+        since=read_moment(since, "since"),
+        until=read_moment(until, "until"),
         words=q or "",
     )
     context = context_of(request)

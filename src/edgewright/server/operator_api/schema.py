@@ -39,8 +39,6 @@ _FILES: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 _FILE_EXAMPLES: Final = {YAML: {"polling": {"rate": "60s"}}}
 
-# The last second that a moment can be.
-_YEAR_9999: Final = 253_402_300_799
 _REFERENCE = "#/components/schemas/{name}"
 PREFIX = "/operator/v1/"
 
@@ -401,9 +399,6 @@ def _parameter(found: Mapping[str, Any]) -> dict[str, Any]:
     choices = [one for one in schema.get("oneOf", []) if one != {"type": "null"}]
     if len(choices) == 1:
         schema = dict(choices[0])
-    if schema.get("format") == "date-time":
-        schema = {"anyOf": [schema, {"type": "number", "minimum": 0, "maximum": _YEAR_9999}]}
-        described = f"{described}; a moment (RFC 3339), or seconds since 1970".lstrip("; ")
     schema.pop("description", None)
     sample = SAMPLES.get(found["name"])
     if found["in"] == "path" and sample is not None:
