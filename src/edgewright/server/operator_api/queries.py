@@ -45,8 +45,8 @@ Moment = Annotated[
 
 
 def read_moment(text: str | None, field: str) -> datetime | None:
-    """Return the moment that a parameter says, None for an empty one; raises `ProblemError` for other text."""
-    if not text:
+    """Return the moment that a parameter says, None without one; raises `ProblemError`."""
+    if text is None:
         return None
     try:
         return msgspec.convert(text, datetime)

@@ -398,7 +398,8 @@ def _parameter(found: Mapping[str, Any]) -> dict[str, Any]:
     described = found.get("description") or PARAMETERS.get(found["name"], "")
     choices = [one for one in schema.get("oneOf", []) if one != {"type": "null"}]
     if len(choices) == 1:
-        schema = dict(choices[0])
+        schema.pop("oneOf")
+        schema = {**choices[0], **schema}
     schema.pop("description", None)
     sample = SAMPLES.get(found["name"])
     if found["in"] == "path" and sample is not None:
