@@ -147,7 +147,7 @@ def test_what_makes_no_sense_is_said_on_the_page(
     assert ada.post(f"{path}/skip", {"device": "<nobody>"}).status == 303
     assert "&lt;nobody&gt;&#39; is no device of this rollout" in ada.get(path).body.decode()
     assert ada.post(f"{path}/revert", {}).status == 303
-    assert "there is no revision of shop before revision 1" in ada.get(path).body.decode()
+    assert "there is nothing to go back to before revision 1" in ada.get(path).body.decode()
     assert ada.post(f"{path}/explode", {}).status == 404
     assert ada.get("/rollouts/none").status == 404
     assert ada.get(f"{path}/events").status == 200

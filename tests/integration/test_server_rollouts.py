@@ -120,7 +120,7 @@ def test_a_first_revision_that_fails_cannot_be_taken_back_and_says_so(
         lambda: [one["message"] for one in operator.items(events) if one["what"] == "not-reverted"],
         what="nobody was told",
     )
-    assert told == ["Could not be reverted: there is no revision of shop before revision 1"]
+    assert told == ["Could not be reverted: there is nothing to go back to before revision 1"]
 
 
 @pytest.mark.requirement("S-16")

@@ -354,3 +354,19 @@ def test_what_changed_is_announced_to_those_who_watch(path: Path) -> None:
 def test_a_rollout_to_nobody_is_done_at_once(path: Path) -> None:
     run(path, put(target={"selector": "place=nowhere"}), go_on())
     assert state(path) == RolloutState.DONE
+
+
+def test_one_goes_back_to_what_was_rolled_out_to_its_end_and_said_something_else(path: Path) -> None:
+    def back(revision: int) -> Step:
+        async def step(connection: AsyncConnection) -> int:
+            record = next(one for one in await kept.every(connection) if one.revision == revision)
+            return await rollouts.revision_before(connection, record)
+
+        return step
+
+    run(path, put(), go_on(), report("installed", *NAMES), go_on())
+    with pytest.raises(ConflictError, match="nothing to go back to before revision 1"):
+        run(path, back(1))
+    run(path, put("2.0.0", canary=1), put("2.0.0", canary=2), put())
+    assert run(path, back(2), back(3)) == [1, 1]
+    assert run(path, back(4)) == [3]

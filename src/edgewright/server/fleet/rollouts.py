@@ -51,6 +51,7 @@ _LATELY: Final = timedelta(minutes=15)
 _AHEAD: Final = 200
 # What is decided about more steps than this is decided in a thread, beside what others wait for.
 _MANY: Final = 500
+_UNSETTLED: Final = frozenset({StepState.WAITING, StepState.BEGUN, StepState.LATE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,15 +285,19 @@ async def rollout_called(connection: AsyncConnection, rollout_id: str) -> Rollou
 async def revision_before(connection: AsyncConnection, record: RolloutRecord) -> int:
     """Return the revision to go back to: the last one before whose rollout was done, else the one before.
 
-    Raises `ConflictError` for the first revision.
+    One that says the same is none to go back to. Raises `ConflictError` where there is no other.
     """
-    if record.revision <= 1:
-        raise ConflictError(f"there is no revision of {record.assignment} before revision 1")
-    known = await rollouts.of_assignment(connection, record.assignment_id)
-    done = [
-        one.revision for one in known if one.state == RolloutState.DONE and one.revision < record.revision
+    specs = {one.number: one.spec for one in await assignments.revisions(connection, record.assignment_id)}
+    others = [
+        number
+        for number, spec in specs.items()
+        if number < record.revision and spec != specs[record.revision]
     ]
-    return max(done, default=record.revision - 1)
+    if not others:
+        raise ConflictError(f"there is nothing to go back to before revision {record.revision}")
+    known = await rollouts.of_assignment(connection, record.assignment_id)
+    done = {one.revision for one in known if one.state == RolloutState.DONE}
+    return max([number for number in others if number in done] or others)
 
 
 async def _check_newest(connection: AsyncConnection, record: RolloutRecord) -> None:
@@ -359,7 +364,7 @@ async def _supersede(
     for record in await rollouts.of_assignment(connection, assignment.id):
         if record.has_ended and record.state == RolloutState.SUPERSEDED:
             continue
-        known = await rollouts.steps_of(connection, record.id)
+        known = await rollouts.steps_of(connection, record.id, states=_UNSETTLED)
         value, changed = actions.supersede(
             record.value, [one.step for one in known], now, by=assignment.revision
         )

@@ -28,6 +28,8 @@ from edgewright.server.store.tables import assignments, rollout_events, rollout_
 # A database takes only so many values in one list.
 _FEW: Final = 500
 # Ten thousand steps are read at once: by place, and without looking up each word anew.
+OPEN_STATES: Final = tuple(state.value for state in RolloutState if state not in ENDED)
+"""The states of rollouts that have not ended."""
 _STEP: Final = tuple(column for column in rollout_steps.columns if column.name != "rollout_id")
 _STATES: Final = {state.value: state for state in StepState}
 _OBSTACLES: Final = {obstacle.value: obstacle for obstacle in Obstacle}
@@ -128,7 +130,7 @@ async def of_assignment(connection: AsyncConnection, assignment_id: int) -> list
 
 async def open_ones(connection: AsyncConnection) -> list[str]:
     """Return the ids of the rollouts that have not ended, the oldest first."""
-    query = select(rollouts.c.id).where(rollouts.c.state.not_in([state.value for state in ENDED]))
+    query = select(rollouts.c.id).where(rollouts.c.state.in_(OPEN_STATES))
     return list((await connection.scalars(query.order_by(rollouts.c.created, rollouts.c.id))).all())
 
 

@@ -30,9 +30,10 @@ from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.device_views import device_detail, device_entry, moment
 from edgewright.server.operator_api.documents import DeviceDetail
 from edgewright.server.operator_api.paging import Page, page_of
-from edgewright.server.store import devices, timeline
+from edgewright.server.store import devices, rollouts, timeline
 from edgewright.server.store import suggestions as suggested
 from edgewright.server.store.database import EVERYBODY
+from edgewright.server.store.rollouts import OPEN_STATES
 from edgewright.server.web.device_words import capabilities, happened, policy_rows
 from edgewright.server.web.pages import page, see_other
 from edgewright.server.web.words import word as shown_word
@@ -212,9 +213,11 @@ async def _device(
         reported = await devices.of_client(connection, client_id)
         device = await device_detail(connection, client, reported, context.heard)
         events = await _events(connection, device)
+        under_way = await rollouts.every(connection, client_id=client_id, states=OPEN_STATES)
     own = "\n".join(f"{key}={value}" if value else key for key, value in device.own_labels.items())
     values = {
         "device": device,
+        "rollouts": under_way,
         "events": events,
         "capabilities": [capabilities(entry) for entry in device.devices],
         "policy": _policy_shown(device, context.clock()),
