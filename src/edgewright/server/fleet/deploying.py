@@ -4,13 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.capabilities import DeviceCapabilities
 from edgewright.protocol.deployment import ApplicationDeployment
-from edgewright.protocol.description import ApplicationDescription, DescriptionProfile
+from edgewright.protocol.description import DescriptionProfile
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.values import Value
 from edgewright.server.domain.parameters import changed_choice, effective_values
@@ -22,6 +21,7 @@ from edgewright.server.domain.rendering import (
     render_document,
 )
 from edgewright.server.errors import ConflictError, Fault, InvalidError, NotFoundError
+from edgewright.server.fleet.catalogue import description_of
 from edgewright.server.fleet.publishing import next_version, publish
 from edgewright.server.store import assignments, audit, clients, deployments, desired, devices, packages
 from edgewright.server.store.database import announce
@@ -296,16 +296,6 @@ async def capabilities_of(connection: AsyncConnection, client_id: str) -> dict[s
 def render_choice(choice: Values) -> str:
     """Return the operator's choice as it is kept."""
     return json.dumps(dict(choice), sort_keys=True)
-
-
-def description_of(package: PackageRecord) -> ApplicationDescription:
-    """Return what a package's author says of it."""
-    return _description(package.application_id, package.description)
-
-
-@lru_cache(maxsize=256)
-def _description(application_id: str, text: bytes) -> ApplicationDescription:
-    return ApplicationDescription.parse(text, source=application_id)
 
 
 def _document(record: DeploymentRecord, content: Content) -> bytes:

@@ -27,10 +27,10 @@ from edgewright.server.domain.labels import labels_of
 from edgewright.server.domain.parameters import effective_values
 from edgewright.server.domain.rendering import default_name
 from edgewright.server.errors import Fault, InvalidError
+from edgewright.server.fleet.catalogue import description_of
 from edgewright.server.fleet.deploying import (
     Content,
     Note,
-    description_of,
     load_choice,
     package_of,
     put_changed,

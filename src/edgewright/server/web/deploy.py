@@ -24,7 +24,7 @@ from edgewright.server.domain.versions import newest_first
 from edgewright.server.errors import ConflictError, Fault, InvalidError
 from edgewright.server.fleet import assignments as fleet
 from edgewright.server.fleet.assignments import Prepared
-from edgewright.server.fleet.deploying import description_of
+from edgewright.server.fleet.catalogue import description_of
 from edgewright.server.fleet.placing import Action, Plan, Planned
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.overview import Row

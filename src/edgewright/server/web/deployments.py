@@ -16,7 +16,7 @@ from edgewright.server.domain.roles import Role
 from edgewright.server.domain.truth import Truth
 from edgewright.server.domain.versions import newest
 from edgewright.server.fleet import assignments as fleet
-from edgewright.server.fleet import deploying
+from edgewright.server.fleet import catalogue, deploying
 from edgewright.server.fleet.placing import SMALL, Action, preview, spec_of
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.assignment_views import counts_of, show_assignment
@@ -192,7 +192,7 @@ async def show_deployment(request: ServerRequest, deployment_id: str, after: str
     asked = {}
     immutable: frozenset[str] = frozenset()
     if package is not None:
-        description = deploying.description_of(package)
+        description = catalogue.description_of(package)
         immutable = description.immutable_parameters
         sections = description.configuration.sections if description.configuration else ()
         asked = {one.parameter: one.name for section in sections for one in section.settings}
