@@ -1,6 +1,7 @@
 """`get`, `describe`, `apply`, `diff`, `edit`, `delete` and `watch` against a real server."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -356,6 +357,37 @@ def test_a_source_is_declared_without_its_secrets_being_shown(
     assert edgewright("apply", "-f", "-", stdin=shown) == f"{name} unchanged\n"
     assert "password anna" in edgewright("describe", name)
     assert edgewright("delete", name) == f"{name} deleted\n"
+
+
+def test_an_invitation_is_shown_by_its_name_and_withdrawn(edgewright: CommandLine, unique: str) -> None:
+    for _ in range(2):
+        edgewright("enrollment", "create", unique)
+    assert "state        open" in edgewright("describe", "enrollment", unique)
+    assert edgewright("get", "enrollment", unique[:-1], "-o", "name") == f"enrollment/{unique}\n"
+    assert "withdrawn (dry run)" in edgewright("delete", "enrollment", unique, "--dry-run")
+    assert edgewright("delete", "enrollment", unique) == f"enrollment/{unique} withdrawn\n"
+    assert "withdrawn" in edgewright("get", "enrollment", unique)
+
+
+def test_bash_completes_with_the_script_it_is_given(edgewright: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "edgewright").write_text(f'#!/bin/sh\nexec {" ".join(EDGEWRIGHT)} "$@"\n')
+    (tmp_path / "edgewright").chmod(0o755)
+    asked = """
+        source <(edgewright completion bash)
+        COMP_WORDS=(edgewright get package/sh); COMP_CWORD=2; _edgewright; printf '%s\\n' "${COMPREPLY[@]}"
+        COMP_WORDS=(edgewright apply -f ''); COMP_CWORD=3; _edgewright; echo "files: ${#COMPREPLY[@]}"
+    """
+    done = subprocess.run(
+        ["bash", "--norc", "-c", asked],
+        capture_output=True,
+        text=True,
+        env=own_environment(
+            EDGEWRIGHT_CONTEXT=str(edgewright.context), PATH=f"{tmp_path}:{os.environ['PATH']}"
+        ),
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["package/shop@1.0.0", "package/shop@1.1.0", "files: 0"], done.stderr
 
 
 def test_users_are_made_changed_and_removed_by_documents(edgewright: CommandLine, unique: str) -> None:

@@ -50,5 +50,6 @@ KIND = Kind(
     describe=_describe,
     document=_document,
     filters=("state",),
+    is_alone=False,
     ends="withdrawn",
 )

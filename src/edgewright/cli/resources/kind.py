@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from edgewright.cli.errors import RefusedError, UsageError
 
@@ -80,7 +81,8 @@ class Kind:
     `delete` does; None where there is nothing to delete. `search` is the query parameter that finds keys
     by what they have in them; `matches` says whether an entry goes by another name as well. `settled` says
     whether nothing more happens to a thing by itself, `failed` whether that was no good end. `more` describes
-    what has to be asked for beside the thing; with `is_short` lists show too little of it for a document.
+    what has to be asked for beside the thing. With `is_short` lists show too little of it for a document;
+    without `is_alone` nothing but lists shows it.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Kind:
     matches: Callable[[Entry, str], bool] | None = None
     more: Callable[[Operator, Entry, datetime], None] | None = None
     is_short: bool = False
+    is_alone: bool = True
     pick: Callable[[Sequence[str]], str] | None = None
 
     def find(self, operator: Operator, given: str, *, exactly: bool = False) -> Entry:
@@ -117,6 +120,10 @@ class Kind:
         self, operator: Operator, given: str, *, exactly: bool = False
     ) -> tuple[Entry, str | None]:
         """Return the same with its entity tag, None where it has none."""
+        if not self.is_alone:
+            key = self.complete(operator, given, exactly=exactly)
+            query = f"?{self.search}={quote(key, safe='')}" if self.search else ""
+            return next(one for one in self.entries(operator, query) if self.key(one) == key), None
         try:
             return self._read(operator, given)
         except RefusedError as error:
@@ -126,13 +133,13 @@ class Kind:
 
     def complete(self, operator: Operator, given: str, *, exactly: bool = False) -> str:
         """Return the key that begins with `given`, or of the only thing that goes by that name."""
-        from edgewright.cli.operator_client import segment
-
-        query = f"?{self.search}={segment(given)}" if self.search else ""
+        query = f"?{self.search}={quote(given, safe='')}" if self.search else ""
         known = self.entries(operator, query)
-        named = [self.key(one) for one in known if self.matches is not None and self.matches(one, given)]
-        found = named or [self.key(one) for one in known if self.key(one).startswith(given)]
-        if len(found) == 1:
+        named = [self.key(one) for one in known if self._goes_by(one, given)]
+        found = named or list(
+            dict.fromkeys(self.key(one) for one in known if self.key(one).startswith(given))
+        )
+        if len(found) == 1 or given in found:
             return found[0]
         if named and self.pick is not None and not exactly:
             return self.pick(named)
@@ -142,6 +149,9 @@ class Kind:
         raise UsageError(
             f"there is no {self.name} '{given}'; 'edgewright get {self.plural}' shows what there is"
         )
+
+    def _goes_by(self, entry: Entry, given: str) -> bool:
+        return self.key(entry) == given or (self.matches is not None and self.matches(entry, given))
 
     def entries(self, operator: Operator, query: str = "") -> list[Entry]:
         """Return all things of this kind that the query lets through, page by page."""

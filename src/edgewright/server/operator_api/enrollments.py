@@ -41,7 +41,7 @@ async def create_enrollment(request: ServerRequest) -> CreatedEnrollment:
     )
 
 
-@delete("/enrollments/{name:str}", status_code=204, summary="Withdraw an invitation")
+@delete("/enrollments/{name:str}", status_code=204, summary="Withdraw an invitation", dry_run=True)
 async def withdraw_enrollment(request: ServerRequest, name: str) -> None:
     """Make the open invitation of that name worthless. A device that used it already stays."""
     context = context_of(request)
