@@ -196,7 +196,15 @@ def test_the_operator_sees_how_it_stands_with_a_deployment(
     )
     shown = operator.get(path)
     assert (shown["state"], shown["current"]["components"][0]["error"]) == ("failed", error)
-    assert [one["state"] for one in operator.get(f"{path}/history")] == ["installing", "installed", "failed"]
+    assert [one["state"] for one in operator.items(f"{path}/history")] == [
+        "installing",
+        "installed",
+        "failed",
+    ]
+    begun = operator.get(f"{path}/history?limit=2")
+    assert [one["state"] for one in begun["items"]] == ["installing", "installed"]
+    rest = operator.get(f"{path}/history?limit=2&after={begun['next']}")
+    assert ([one["state"] for one in rest["items"]], rest["next"], rest["total"]) == (["failed"], None, 3)
 
 
 def held(device: ForeignClient, client_id: str, deployment_id: str, digest: str, **members: Any) -> None:

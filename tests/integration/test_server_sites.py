@@ -213,7 +213,7 @@ def test_what_was_done_on_site_is_gathered_from_all_reports(
         device.report_site(site(unique, audit=entries))
     later = NOW + timedelta(days=1)
     device.report_site(site(unique, audit=[action(1, at=later, what="again")]))
-    kept = operator.get(f"/devices/{unique}/audit")
+    kept = operator.items(f"/devices/{unique}/audit")
     assert [(one["number"], one["what"]) for one in kept] == [
         (1, "again"),
         *((number, f"did {number}") for number in range(8, 0, -1)),

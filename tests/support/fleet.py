@@ -305,8 +305,7 @@ class Fleet:
 
     def history(self, deployment_id: str) -> list[dict[str, Any]]:
         """Return every report the server received of a deployment, in order, as its API shows them."""
-        found: list[dict[str, Any]] = self.server.operator.get(f"/deployments/{deployment_id}/history")
-        return found
+        return self.server.operator.items(f"/deployments/{deployment_id}/history?limit=1000")
 
     def wait_for(self, deployment_id: str, state: str, *, reason: str = "") -> dict[str, Any]:
         """Return the first report with this state that names `reason`."""

@@ -209,7 +209,7 @@ def _show(args: argparse.Namespace) -> int:
 
     operator = connect(args)
     path = f"/deployments/{segment(find_deployment(operator, args.deployment))}"
-    answer = operator.get(f"{path}/history" if args.history else path)
+    answer = pages(operator, f"{path}/history") if args.history else operator.get(path)
     if args.output != "table":
         print_value(answer, args.output)
     elif args.history:

@@ -106,8 +106,8 @@ class Wanted:
         if not (self.application or self.version):
             return True
         return any(
-            self.application in ("", one.application) and self.version in ("", one.version)
-            for one in row.running
+            self.application in ("", application) and self.version in ("", version)
+            for application, version in row.versions
         )
 
 
@@ -132,7 +132,7 @@ def count(rows: Sequence[Row], now: datetime) -> Counts:
     """Return the counts of these rows."""
     running: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        running.update({(one.application, one.version) for one in row.running})
+        running.update(row.versions)
     applications: dict[str, Counter[str]] = {}
     for (name, version), number in sorted(running.items()):
         applications.setdefault(name, Counter())[version] = number

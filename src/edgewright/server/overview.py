@@ -59,8 +59,9 @@ class Running:
 class Row:
     """One client: what the database says of it, and how it stands, as of the last `Overview.rows`.
 
-    `said` is made of the last reports alone; `found` and `state` are what is true until `until`, and `told`
-    is what those who watch were told of last. `noted` is the contact that was written down last.
+    `versions` are application and version of all that runs. `said` is made of the last reports alone;
+    `found` and `state` are what is true until `until`, and `told` is what those who watch were told of last.
+    `noted` is the contact that was written down last.
     """
 
     client: Client
@@ -68,6 +69,7 @@ class Row:
     device_ids: Sequence[str]
     manifest_version: int
     running: Sequence[Running]
+    versions: frozenset[tuple[str, str]]
     waiting: int
     announced: Announced
     said: DeviceState
@@ -275,6 +277,11 @@ def _row(
             for record, part in parts
             if part.truth is not Truth.REMOVED
         ],
+        versions=frozenset(
+            (record.application_id, record.version)
+            for record, part in parts
+            if part.truth is not Truth.REMOVED
+        ),
         waiting=sum(part.truth is Truth.WAITING_FOR_APPROVAL for _, part in parts),
         announced=announced_by(site),
         said=last_said([part for _, part in parts]),

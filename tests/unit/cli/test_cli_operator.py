@@ -342,7 +342,7 @@ def test_a_list_that_is_no_page_is_an_error_of_the_server(server):
 
 def test_history_shows_every_report(server, capsys):
     reports = [deployment()["current"], failed("no")]
-    server.answers["GET", f"/deployments/{FIRST}/history"] = reports
+    server.answers["GET", f"/deployments/{FIRST}/history"] = page(*reports)
     assert len(said(capsys, "deployment", "show", "1111", "--history").splitlines()) == 3
 
 

@@ -144,11 +144,15 @@ async def delete_deployment(request: ServerRequest, deployment_id: str) -> Deplo
 
 
 @get("/deployments/{deployment_id:str}/history", summary="Show what was reported")
-async def show_history(request: ServerRequest, deployment_id: str) -> list[StatusEntry]:
-    """Return every report about a deployment, in the order received."""
+async def show_history(
+    request: ServerRequest, deployment_id: str, *, limit: Limit = DEFAULT_LIMIT, after: After = None
+) -> Page[StatusEntry]:
+    """Return the reports about a deployment, in the order received; the newest 1000 are kept."""
     async with context_of(request).database.reading() as connection:
         record = await deploying.deployment_called(connection, deployment_id)
-        return [show_status(status) for status in await deployments.history(connection, record.id)]
+        reports = await deployments.history(connection, record.id)
+    page = page_of(reports, lambda one: str(one.id), limit=limit, after=after)
+    return Page(items=[show_status(one) for one in page.items], next=page.next, total=page.total)
 
 
 @get("/deployments/{deployment_id:str}/revisions", summary="Show what a deployment was")

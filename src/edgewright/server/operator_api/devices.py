@@ -155,8 +155,12 @@ async def retire_device(request: ServerRequest, client_id: str) -> None:
 
 
 @get("/devices/{client_id:str}/audit", summary="Show what was done on site")
-async def list_site_actions(request: ServerRequest, client_id: str) -> list[SiteActionEntry]:
+async def list_site_actions(
+    request: ServerRequest, client_id: str, *, limit: Limit = DEFAULT_LIMIT, after: After = None
+) -> Page[SiteActionEntry]:
     """Return what people did at the device itself, as it reported it, the newest first."""
     async with context_of(request).database.reading() as connection:
         await membership.client_called(connection, client_id)
-        return show_actions(await sites.actions(connection, client_id, limit=KEEP_ACTIONS))
+        actions = await sites.actions(connection, client_id, limit=KEEP_ACTIONS)
+    page = page_of(actions, lambda one: f"{one.number} {one.at.timestamp()}", limit=limit, after=after)
+    return Page(items=show_actions(page.items), next=page.next, total=page.total)
