@@ -139,6 +139,7 @@ class Device:
                 }
             )
         )
+        self.policy: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def agent(self, *words: str) -> list[str]:
@@ -147,6 +148,8 @@ class Device:
 
     def start(self) -> None:
         command = [*self.agent("run"), "--poll", "200ms", "--config", str(self._config)]
+        if self.policy is not None:
+            command += ["--policy", str(self.policy)]
         self._process = start(command, log=self.log, environment=own_environment())
 
     def sync(self) -> None:
