@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
@@ -229,6 +230,40 @@ def test_the_pages_fit_every_width(
                 assert visitor.too_small() == []
     assert visitor.complaints == []
     visitor.close()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"step": "confirm", "spec": "{", "name": "x", "application": "shop"},
+        {"step": "confirm", "spec": "[]", "name": "x", "application": "shop"},
+        {
+            "step": "confirm",
+            "spec": '{"version": "1.0.0", "target": {"all": true}}',
+            "name": "../x",
+            "application": "shop",
+        },
+        {"step": "back", "spec": "null"},
+        {"step": "preview", "application": "<script>", "version": "1"},
+        {"step": "drop-", "application": "shop", "layer": "q", "v.all.": "x", "v.g0.interval": "1"},
+        {"step": "add-group", "application": "shop", "version": "none", "layer": ["g0", "g0", "gx"]},
+        {"application": "shop", "version": "1.0.0", "where": "all", "v.all.interval": "1e999"},
+    ],
+)
+def test_what_no_page_of_ours_sends_is_answered_and_changes_nothing(
+    server: ServerProcess, fields: dict[str, Any]
+) -> None:
+    answer = server.operator.request(
+        "POST",
+        "/deploy",
+        body=urlencode(fields, doseq=True).encode(),
+        media_type="application/x-www-form-urlencoded",
+        prefix="",
+        headers={"Accept": "text/html"},
+    )
+    assert answer.status in {200, 409, 422}, answer
+    assert b"<script>" not in answer.body.replace(b"<script src", b"")
+    assert server.operator.items("/assignments") == []
 
 
 def test_viewers_see_and_cannot_change(chromium: Browser, server: ServerProcess) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from litestar import Response, get, post
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -138,7 +139,7 @@ async def _confirm(request: ServerRequest, form: Any) -> Response[Any]:
     """Do what the preview showed."""
     context = context_of(request)
     name, application = str(form.get("name") or ""), str(form.get("application") or "")
-    spec = parse_spec(json.loads(str(form.get("spec") or "{}")))
+    spec = _spec_in(form)
     reason = str(form.get("reason") or "").strip()[:500]
     async with context.database.reading() as connection:
         prepared = await fleet.prepare(connection, name, application, spec, reason=reason)
@@ -329,11 +330,18 @@ def _components(plan: Plan) -> list[tuple[str, str, str]]:
 
 def _kept(form: Any) -> Typed:
     """Return the form as it was before the preview."""
-    spec: AssignmentSpec = parse_spec(json.loads(str(form.get("spec") or "{}")))
-    typed = typed_from(str(form.get("application") or ""), spec)
+    typed = typed_from(str(form.get("application") or ""), _spec_in(form))
     seen = str(form.get("seen") or "")
     name = str(form.get("name") or "")
     return replace(typed, name=name, seen=seen, assignment=name if seen else "")
+
+
+def _spec_in(form: Any) -> AssignmentSpec:
+    """Return what the preview was about; raises `InvalidError` for what no page of ours sends."""
+    try:
+        return parse_spec(msgspec.json.decode(str(form.get("spec") or "{}")))
+    except msgspec.DecodeError as error:
+        raise InvalidError("the form is damaged", Fault(field="spec", message=str(error))) from error
 
 
 def _change_layers(typed: Typed, step: str) -> None:

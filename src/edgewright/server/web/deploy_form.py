@@ -40,7 +40,7 @@ STRATEGY_FIELDS = (
     "absent",
     "on_error",
 )
-_NUMBERS = frozenset({"success_threshold", "max_failures"})
+_NUMBERS = frozenset({"canary", "success_threshold", "max_failures", "disruption_budget"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,8 @@ class TypedLayer:
     """The values typed for one layer; `key` is `all`, `g0` or `d0`, `name` its selector or device.
 
     `texts` map parameter to what was typed, several for `choices`. In `empty` are those that are to be empty,
-    in `dropped` those that take back what other layers say.
+    in `dropped` those that take back what other layers say. If it was not typed but made of an assignment
+    (not `is_typed`), the texts of an array are its items.
     """
 
     key: str
@@ -87,6 +88,7 @@ class TypedLayer:
     texts: dict[str, list[str]] = field(default_factory=dict)
     empty: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
+    is_typed: bool = True
 
     def text(self, parameter: str) -> str:
         """Return what was typed for a parameter."""
@@ -100,7 +102,7 @@ class TypedLayer:
     def line(self, parameter: str) -> str:
         """Return the values of an array as they are typed into one field."""
         texts = self.texts.get(parameter, [])
-        if len(texts) > 1 and any("," in text for text in texts):
+        if not self.is_typed and any("," in text or not text or text.startswith("[") for text in texts):
             return json.dumps(texts)
         return ",".join(texts)
 
@@ -345,7 +347,7 @@ def _strategy(typed: Typed) -> dict[str, Any]:
             plain[name] = [_number_or_text(one.strip()) for one in re.split(r",(?![^(]*\))", text)]
         elif name == "pause_after" and re.fullmatch(r"[\d ,]+", text):
             plain[name] = [int(one) for one in _BETWEEN.split(text) if one]
-        elif name in _NUMBERS or name == "canary":
+        elif name in _NUMBERS:
             plain[name] = _number_or_text(text)
         else:
             plain[name] = text
@@ -363,7 +365,7 @@ def _fine_text(value: Any) -> str:
 
 
 def _typed_layer(key: str, name: str, values: Mapping[str, Value | None]) -> TypedLayer:
-    layer = TypedLayer(key, name)
+    layer = TypedLayer(key, name, is_typed=False)
     for parameter, value in values.items():
         if value is None:
             layer.dropped.add(parameter)
