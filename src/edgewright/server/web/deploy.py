@@ -275,7 +275,7 @@ def show_preview(request: ServerRequest, prepared: Prepared) -> Response[Any]:
             "strategy": strategy.to_plain(),
             "concerned": len(concerned),
             "spec": json.dumps(plain_of(prepared.spec), sort_keys=True),
-            "seen": "" if prepared.record is None else str(prepared.record.revision),
+            "revision": "" if prepared.record is None else str(prepared.record.revision),
         },
     )
 
