@@ -49,6 +49,7 @@ def text_of(answer: Any) -> str:
         ("asked", "waiting-for-approval", "A change waits for somebody at the device"),
         ("asked", "waiting-for-approval", "waits for approval number 7"),
         ("behind", "behind", "what the device said last is about an older version"),
+        ("behind", "behind", '<td data-label="As the device said last"><del>1.0.0</del></td>'),
         ("night", "planned-silence", "outside its polling periods"),
         ("night", "planned-silence", "When it was last heard of:"),
         ("lost", "silent", "Nobody here knows how it is"),

@@ -28,12 +28,13 @@ from edgewright.server.fleet import labels, membership, suggestions
 from edgewright.server.guard import form_field
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.device_views import device_detail, device_entry, moment
-from edgewright.server.operator_api.documents import DeviceDetail
+from edgewright.server.operator_api.documents import DeploymentEntry, DeviceDetail
 from edgewright.server.operator_api.paging import Page, page_of
-from edgewright.server.store import devices, rollouts, timeline
+from edgewright.server.store import deployments, devices, rollouts, timeline
 from edgewright.server.store import suggestions as suggested
 from edgewright.server.store.database import EVERYBODY
 from edgewright.server.store.rollouts import OPEN_STATES
+from edgewright.server.web.deployments import deployment_changes
 from edgewright.server.web.device_words import capabilities, happened, policy_rows
 from edgewright.server.web.pages import page, see_other
 from edgewright.server.web.words import word as shown_word
@@ -213,12 +214,14 @@ async def _device(
         reported = await devices.of_client(connection, client_id)
         device = await device_detail(connection, client, reported, context.heard)
         events = await _events(connection, device)
+        differences = {entry.id: await _difference(connection, entry) for entry in device.deployments}
         under_way = await rollouts.every(connection, client_id=client_id, states=OPEN_STATES)
     own = "\n".join(f"{key}={value}" if value else key for key, value in device.own_labels.items())
     values = {
         "device": device,
         "rollouts": under_way,
         "events": events,
+        "differences": differences,
         "capabilities": [capabilities(entry) for entry in device.devices],
         "policy": _policy_shown(device, context.clock()),
         "typed": own if typed is None else typed,
@@ -226,6 +229,20 @@ async def _device(
         "expires_soon": expires_within(device, context.clock()),
     }
     return page(request, "device.html", values, status=status)
+
+
+async def _difference(
+    connection: AsyncConnection, entry: DeploymentEntry
+) -> list[tuple[str, str | None, str | None]]:
+    """Return what is wanted beside what the device's last report was about, where these are not the same."""
+    current = entry.current
+    if entry.deleted or current is None or current.adopted_manifest_version >= entry.manifest_version:
+        return []
+    revisions = await deployments.revisions(connection, entry.id)
+    reported = next(
+        (one for one in revisions if one.changed_version <= current.adopted_manifest_version), None
+    )
+    return deployment_changes(reported, revisions[0]) if reported and revisions else []
 
 
 async def _events(connection: AsyncConnection, device: DeviceDetail) -> list[dict[str, Any]]:
