@@ -24,7 +24,7 @@ from edgewright.server.errors import SetupError
 from edgewright.server.fleet.publishing import next_version, publish
 from edgewright.server.store import clients, deployments, desired
 from edgewright.server.store.clients import Origin
-from edgewright.server.store.database import Database
+from edgewright.server.store.database import Database, schema_version
 from edgewright.server.store.deployments import DeploymentRecord
 from edgewright.server.store.migrate import HEAD, MIGRATIONS, migrate
 from edgewright.server.store.tables import metadata
@@ -82,6 +82,23 @@ def record(digest: str, version: int) -> DeploymentRecord:
         changed=NOW,
         deleted=None,
     )
+
+
+def test_an_upgrade_that_is_interrupted_leaves_everything_as_it_was(tmp_path, monkeypatch):
+    from alembic import op
+
+    path = tmp_path / "edgewright.db"
+
+    def interrupted(*_arguments, **_more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(op, "batch_alter_table", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(path)
+    assert schema_version(path) is None
+    migrate(path)
+    assert schema_version(path) == HEAD
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(path: Path) -> None:

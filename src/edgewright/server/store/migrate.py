@@ -2,9 +2,13 @@
 
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewright.server.errors import SetupError
 from edgewright.server.store.database import schema_version
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 # The newest migration. Known here so that an up-to-date start does not have to load Alembic.
 HEAD = "0007"
@@ -26,10 +30,14 @@ def upgrade(path: Path) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
-    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy import create_engine, event  # noqa: PLC0415
 
     path.touch(mode=0o600)
     engine = create_engine(f"sqlite:///{path}")
+    # Left to itself the driver begins no transaction before a change of the schema, and an upgrade that was
+    # interrupted would leave a half of one that nothing can go on from.
+    event.listen(engine, "connect", _begin_nothing)
+    event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
             config = Config(attributes={"connection": connection})
@@ -41,3 +49,11 @@ def upgrade(path: Path) -> None:
         ) from error
     finally:
         engine.dispose()
+
+
+def _begin_nothing(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+
+
+def _begin(connection: "Connection") -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
