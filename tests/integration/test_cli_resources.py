@@ -296,7 +296,7 @@ def test_an_assignment_is_shown_changed_and_taken_back(edgewright: CommandLine, 
     )
     rehearsed = edgewright("apply", "--dry-run", "-f", "-", stdin=json.dumps(changed))
     assert f"{name} changed (dry run)" in rehearsed
-    assert "edge-02: " in rehearsed
+    assert "edge-02: to create 1.1.0" in rehearsed
     assert edgewright.operator.get(f"/assignments/{assignment}")["revision"] == 1
     assert edgewright("apply", "-f", "-", stdin=json.dumps(changed)) == f"{name} changed\n"
     described = edgewright("describe", name)

@@ -1,6 +1,9 @@
-"""Examples in the description of the API: every one is what its type says."""
+"""The description of the API: every example is what its type says, every route is in the reference."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,3 +24,10 @@ def test_an_example_is_what_its_type_says(name):
 def test_examples_that_are_written_out_are_of_types_there_are():
     known = {getattr(kind, "__name__", "") for kind in KINDS.values()}
     assert set(EXAMPLES) <= known
+
+
+def test_the_reference_names_every_route():
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "operator-api.md").read_text()
+    told = {re.sub(r"{\w+}", "{}", path) for path in re.findall(r"(?<=[ `])(/[a-z][\w/{}-]*)", text)}
+    there = {re.sub(r"{\w+:\w+}", "{}", path) for handler in HANDLERS for path in handler.paths}
+    assert sorted(there - told) == []

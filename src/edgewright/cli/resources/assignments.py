@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 _MEMBERS = ("version", "profile", "target", "parameters", "groups", "devices", "strategy")
 _SHOWN = {"name", "application", "spec", "version", "target"}
 _MOST_LINES = 50
+_ACTIONS = {
+    "create": "to create",
+    "change": "to change",
+    "remove": "to remove",
+    "misfit": "does not fit",
+}
 
 
 def _path(key: str) -> str:
@@ -141,7 +147,7 @@ def _preview(operator: Operator, document: Document) -> Sequence[str]:
 
     path = f"{_path(document.name)}/preview"
     answer: dict[str, Any] = read(operator.post(f"{path}?limit=1000", said(document.spec or {})), dict)
-    counts = ", ".join(f"{count} {action}" for action, count in answer["counts"].items() if count)
+    counts = ", ".join(f"{count} {_said_of(action)}" for action, count in answer["counts"].items() if count)
     touched = [one for one in answer["devices"]["items"] if one["action"] != "unchanged"]
     lines = [counts or "no device", *(line for one in touched[:_MOST_LINES] for line in _planned(one))]
     rest = len(touched) - _MOST_LINES
@@ -157,7 +163,12 @@ def _planned(one: Mapping[str, Any]) -> list[str]:
         if each["before"] != each["after"]
     ]
     reasons = [f"    {reason}" for reason in one["reasons"]]
-    return [f"{one['device']}: {one['action']} {versions}".rstrip(), *values, *reasons]
+    return [f"{one['device']}: {_said_of(one['action'])} {versions}".rstrip(), *values, *reasons]
+
+
+def _said_of(action: str) -> str:
+    """Return in words what would become of a device."""
+    return _ACTIONS.get(action, action)
 
 
 def _follows(operator: Operator, document: Document) -> Asked | None:
