@@ -175,8 +175,8 @@ async def note_refused(connection: AsyncConnection, user: User | None, why: str,
     The name is written down only if there is such a user: people type passwords there, too.
     """
     subject = user.name if user else UNKNOWN_NAME
-    if user is None:
-        await audit.forget(connection, UNKNOWN_NAME, keep=MOST_UNKNOWN)
+    # Also for a user there is, so that it takes the same time.
+    await audit.forget(connection, UNKNOWN_NAME, keep=MOST_UNKNOWN)
     await audit.note(connection, now=now, actor="somebody", action="refuse sign in", subject=subject, why=why)
     announce(connection, "accounts")
 

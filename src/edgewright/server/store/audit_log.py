@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.store.database import Database
@@ -12,6 +12,16 @@ from edgewright.server.store.rows import all_of
 from edgewright.server.store.tables import audit
 
 _PIECE = 500
+# All that words are looked for in. SQLite's LIKE takes no notice of the case of ASCII letters.
+_WHOLE: ColumnElement[str] = func.coalesce(audit.c.actor, "")
+for _name in ("via", "address", "action", "subject", "details", "before", "after"):
+    _WHOLE = _WHOLE + "\n" + func.coalesce(audit.c[_name], "")
+# Each kind of action by one step through the index, however many entries there are.
+_ACTIONS = text(
+    "WITH RECURSIVE kinds(kind) AS (SELECT min(action) FROM audit UNION ALL"
+    " SELECT (SELECT min(action) FROM audit WHERE action > kind) FROM kinds WHERE kind IS NOT NULL)"
+    " SELECT kind FROM kinds WHERE kind IS NOT NULL"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +68,8 @@ class Filters:
         if self.until is not None:
             found.append(audit.c.at < self.until)
         for word in self.words.split():
-            columns = ("actor", "via", "address", "action", "subject", "details", "before", "after")
-            found.append(or_(*(audit.c[name].icontains(word, autoescape=True) for name in columns)))
+            # One comparison of the whole is several times quicker than one of each column.
+            found.append(_WHOLE.like(f"%{escaped(word)}%", escape="/"))
         return and_(True, *found)
 
 
@@ -81,7 +91,12 @@ async def count(connection: AsyncConnection, filters: Filters) -> int:
 
 async def actions(connection: AsyncConnection) -> list[str]:
     """Return every kind of action that was ever written down, in order."""
-    return list(await connection.scalars(select(audit.c.action).distinct().order_by(audit.c.action)))
+    return list(await connection.scalars(_ACTIONS))
+
+
+def escaped(word: str) -> str:
+    """Return a word of which no letter is a pattern."""
+    return word.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
 async def all_entries(database: Database, filters: Filters) -> AsyncIterator[list[Entry]]:

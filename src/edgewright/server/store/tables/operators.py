@@ -27,6 +27,8 @@ audit = Table(
     Column("after", String),
     Index("ix_audit_at", "at"),
     Index("ix_audit_subject", "subject"),
+    Index("ix_audit_actor", "actor"),
+    Index("ix_audit_action", "action"),
     sqlite_autoincrement=True,
 )
 

@@ -78,5 +78,5 @@ def upgrade() -> None:
         sa.Column("after", sa.String()),
     ):
         op.add_column("audit", column)
-    op.create_index("ix_audit_at", "audit", ["at"])
-    op.create_index("ix_audit_subject", "audit", ["subject"])
+    for name in ("at", "subject", "actor", "action"):
+        op.create_index(f"ix_audit_{name}", "audit", [name])
