@@ -15,9 +15,9 @@ from edgewright.server.operator_api.paging import (
     DEFAULT_LIMIT,
     Page,
     check_limit,
-    contains,
     make_cursor,
     page_of,
+    read_cursor,
     read_number,
 )
 from edgewright.server.operator_api.queries import After, Limit, Search
@@ -92,18 +92,22 @@ async def list_steps(
     after: After = None,
 ) -> Page[StepEntry]:
     """Return the devices of a rollout by batch and client id; `q` is looked for in ids and messages."""
-    states = None if in_state is None else [in_state]
+    check_limit(limit)
+    last = None if after is None else read_cursor(after)
     async with context_of(request).database.reading() as connection:
         await fleet.rollout_called(connection, rollout_id)
-        known = await rollouts.steps_of(connection, rollout_id, states=states)
-    found = [
-        one
-        for one in known
-        if (batch is None or one.step.batch == batch)
-        and (q is None or contains(q, one.client_id, one.step.message))
-    ]
-    page = page_of(found, lambda one: one.client_id, limit=limit, after=after)
-    return Page(items=[step_entry(one) for one in page.items], next=page.next, total=page.total)
+        found, total = await rollouts.page_of_steps(
+            connection,
+            rollout_id,
+            batch=batch,
+            state=in_state,
+            text=q or None,
+            after=last,
+            limit=limit + 1,
+        )
+    items = [step_entry(one) for one in found[:limit]]
+    following = make_cursor(items[-1].device) if len(found) > limit else None
+    return Page(items=items, next=following, total=total)
 
 
 @get("/rollouts/{rollout_id:str}/events", summary="Show what happened in a rollout")

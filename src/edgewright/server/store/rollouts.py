@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.domain.rollouts import (
@@ -209,6 +209,41 @@ async def steps_of(
         rows = await connection.execute(query.where(rollout_steps.c.client_id.in_(some)))
         found += [_step(row) for row in rows]
     return found
+
+
+async def page_of_steps(
+    connection: AsyncConnection,
+    rollout_id: str,
+    *,
+    batch: int | None = None,
+    state: StepState | None = None,
+    text: str | None = None,
+    after: str | None = None,
+    limit: int,
+) -> tuple[list[StepRecord], int]:
+    """Return at most `limit` steps by batch and client id, and how many the filters let through in all.
+
+    `text` is looked for in client ids and messages; `after` is the client id of the last step of the page
+    before.
+    """
+    conditions = [rollout_steps.c.rollout_id == rollout_id]
+    if batch is not None:
+        conditions.append(rollout_steps.c.batch == batch)
+    if state is not None:
+        conditions.append(rollout_steps.c.state == state.value)
+    if text is not None:
+        fields = (rollout_steps.c.client_id, rollout_steps.c.message)
+        conditions.append(or_(*(field.icontains(text, autoescape=True) for field in fields)))
+    total = await connection.scalar(select(func.count()).select_from(rollout_steps).where(*conditions))
+    query = select(*_STEP).where(*conditions).order_by(rollout_steps.c.batch, rollout_steps.c.client_id)
+    if after is not None:
+        place = tuple_(rollout_steps.c.batch, rollout_steps.c.client_id)
+        last = select(rollout_steps.c.batch).where(
+            rollout_steps.c.rollout_id == rollout_id, rollout_steps.c.client_id == after
+        )
+        query = query.where(place > tuple_(func.coalesce(last.scalar_subquery(), -1), after))
+    rows = await connection.execute(query.limit(limit))
+    return [_step(row) for row in rows], int(total or 0)
 
 
 async def save_steps(connection: AsyncConnection, rollout_id: str, steps: Sequence[StepRecord]) -> None:

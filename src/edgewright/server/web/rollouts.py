@@ -1,7 +1,7 @@
 """`/rollouts`: how changed assignments reach their devices: every batch, every device, and why it waits."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -89,6 +89,7 @@ async def show_rollout(request: ServerRequest, rollout_id: str) -> Response[str]
         back_to = await _back_to(connection, record) if newest.id == record.id else None
     value = record.value
     plain = [one.step for one in steps]
+    states = Counter(step.state for step in plain)
     given = {name: request.query_params.get(name, "") for name in ("state", "q")}
     found = [one for one in steps if _is_wanted(one, given)]
     listed = page_of(found, lambda one: one.client_id, limit=ROWS, after=request.query_params.get("after"))
@@ -100,13 +101,13 @@ async def show_rollout(request: ServerRequest, rollout_id: str) -> Response[str]
         "listed": listed,
         "given": given,
         "words": {one.client_id: step_word(one.step) for one in listed.items},
-        "chips": _chips(rollout_id, steps, given),
+        "chips": _chips(rollout_id, states, given),
         "events": [event_shown(one) for one in events[:_EVENTS]],
         "has_more_events": len(events) > _EVENTS,
         "newest": newest if newest.id != record.id else None,
         "back_to": back_to,
         "is_open": value.state not in ENDED,
-        "failures": sum(one.step.state is StepState.FAILED for one in steps),
+        "failures": states[StepState.FAILED],
     }
     return page(request, "rollout.html", values)
 
@@ -125,19 +126,18 @@ def _is_wanted(one: StepRecord, given: dict[str, str]) -> bool:
     return not given["q"] or contains(given["q"], one.client_id, one.step.message)
 
 
-def _chips(rollout_id: str, steps: Sequence[StepRecord], given: dict[str, str]) -> list[Any]:
+def _chips(rollout_id: str, counts: Mapping[StepState, int], given: dict[str, str]) -> list[Any]:
     here = f"/rollouts/{rollout_id}"
 
     def address(state: str) -> str:
         query = urlencode({name: value for name, value in (("state", state), ("q", given["q"])) if value})
         return f"{here}?{query}#devices" if query else f"{here}#devices"
 
-    found = [("All", address(""), len(steps), not given["state"])]
+    found = [("All", address(""), sum(counts.values()), not given["state"])]
     for state in StepState:
-        number = sum(one.step.state is state for one in steps)
-        if number or given["state"] == state:
+        if counts.get(state) or given["state"] == state:
             text = shown_word(_STATES.get(state, state.value)).text
-            found.append((text, address(state), number, given["state"] == state))
+            found.append((text, address(state), counts.get(state, 0), given["state"] == state))
     return found
 
 
