@@ -135,7 +135,17 @@ class SpecDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     parameters: _Values = {}
     groups: list[GroupDocument] = []
     devices: dict[str, _Values] = {}
-    strategy: dict[str, Any] = {}
+    strategy: Annotated[
+        dict[str, Any],
+        msgspec.Meta(
+            description=(
+                "How it is rolled out: `canary`, `batches`, `pause_after`, `soak`, `disruption_budget`,"
+                " `success_threshold`, `max_failures`, `on_error`, `timeout`, `patience`, `absent`."
+                " What is not said is all at once, with a stop at the first failure."
+            ),
+            examples=[{"canary": 1, "batches": ["10%"], "pause_after": "first", "soak": "30m"}],
+        ),
+    ] = {}
 
 
 def parse_spec(plain: Any) -> AssignmentSpec:
