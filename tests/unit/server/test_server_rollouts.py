@@ -370,3 +370,33 @@ def test_one_goes_back_to_what_was_rolled_out_to_its_end_and_said_something_else
     run(path, put("2.0.0", canary=1), put("2.0.0", canary=2), put())
     assert run(path, back(2), back(3)) == [1, 1]
     assert run(path, back(4)) == [3]
+
+
+def test_a_device_that_the_server_cannot_cope_with_holds_up_nobody_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bring = rollouts.bring
+
+    async def fail_for_one(
+        connection: Any, assignment: Any, revision: int, client_id: str, **more: Any
+    ) -> Any:
+        if client_id == "edge-2":
+            raise RuntimeError("never foreseen")
+        return await bring(connection, assignment, revision, client_id, **more)
+
+    monkeypatch.setattr(rollouts, "bring", fail_for_one)
+    run(path, put(success_threshold=50), go_on())
+    assert steps(path)["edge-2"] == "failed"
+    assert len(given(path)) == 5
+    assert "never foreseen" in caplog.text
+    assert dict(happened(path))["device-failed"].endswith("its log says why")
+
+
+def test_a_device_that_no_longer_fits_at_its_turn_is_left_out_and_keeps_what_it_has(path: Path) -> None:
+    run(path, put(batches=[5]), go_on(), add_device("edge-6", {}, supportedDeploymentTypes=["helm"]))
+    run(path, report("installed", *NAMES), put("2.0.0", batches=[5]))
+    run(path, add_device("edge-6", {}, supportedDeploymentTypes=[]), go_on())
+    run(path, report("installed", *NAMES), go_on())
+    assert steps(path, 2)["edge-6"] == "skipped"
+    told = dict(happened(path))["device-skipped"]
+    assert told.startswith("edge-6 is left out: ")

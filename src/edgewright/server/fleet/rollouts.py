@@ -7,6 +7,7 @@ nothing is written that was decided before.
 
 import asyncio
 import json
+import logging
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.errors import EdgewrightError
@@ -43,6 +45,8 @@ from edgewright.server.store.clients import ClientState
 from edgewright.server.store.database import announce
 from edgewright.server.store.rollouts import RolloutRecord, StepRecord, updated
 from edgewright.server.store.tables import clients
+
+log = logging.getLogger(__name__)
 
 SERVER: Final = "server"
 # Who was heard of so lately is taken for a canary rather than others.
@@ -171,8 +175,8 @@ async def begin(
         if one.step.state in {StepState.WAITING, StepState.LATE} and not one.step.is_given:
             after = await _give(connection, record, assignment, one, now=now)
             given.append(after)
-            if after.step.state is StepState.SKIPPED:
-                left_out.append(_left_out(after.step))
+            if after.step.state in {StepState.SKIPPED, StepState.FAILED}:
+                left_out.append(_not_given(after.step))
             announce(connection, "devices", f"device:{one.client_id}", "deployments")
     await rollouts.save_steps(connection, rollout_id, given)
     await _tell(connection, record, left_out, actor=SERVER, now=now)
@@ -202,6 +206,16 @@ async def _give(
         why = "; ".join(faults) or str(error)
         left = replace(one.step, state=StepState.SKIPPED, obstacle=Obstacle.NONE, message=why, ended=now)
         return replace(one, step=left)
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        # One device that this server cannot cope with must not hold up all others.
+        log.exception(
+            "%s could not be given revision %s of %s", one.client_id, record.revision, assignment.name
+        )
+        why = "the server could not give it; its log says why"
+        lost = replace(one.step, state=StepState.FAILED, obstacle=Obstacle.NONE, message=why, ended=now)
+        return replace(one, step=lost)
     deployment_id = one.deployment_id if found is None else found.id
     return replace(one, step=begun(one.step, now), deployment_id=deployment_id)
 
@@ -405,8 +419,9 @@ def _misfit(planned: Planned, now: datetime) -> StepRecord:
     return StepRecord(step=step, deployment_id=_present(planned))
 
 
-def _left_out(step: Step) -> Happened:
-    return Happened(what="device-skipped", message=sentence(f"{step.client_id} is left out", step.message))
+def _not_given(step: Step) -> Happened:
+    word = "failed" if step.state is StepState.FAILED else "is left out"
+    return Happened(what=f"device-{step.state}", message=sentence(f"{step.client_id} {word}", step.message))
 
 
 def _size(count: int, batches: int) -> str:
