@@ -1,6 +1,8 @@
 """Lists of the operator API in pages, and changes that are refused because somebody else was quicker."""
 
+import json
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,57 @@ def test_a_package_is_deleted_only_as_it_was_seen(operator: OperatorClient, uniq
     assert operator.request("GET", path, headers={"If-None-Match": seen}).status == 304
     assert_problem(operator.request("DELETE", path, headers={"If-Match": '"sha256:other"'}), 412)
     assert operator.request("DELETE", path, headers={"If-Match": seen}).status == 204
+
+
+def test_every_list_is_a_page(operator: OperatorClient) -> None:
+    schema = operator.request("GET", "/operator/schema/openapi.json", prefix="").json
+    for path, methods in schema["paths"].items():
+        content = methods.get("get", {"responses": {}})["responses"].get("200", {}).get("content", {})
+        assert content.get("application/json", {}).get("schema", {}).get("type") != "array", path
+
+
+def test_whatever_takes_a_tag_refuses_another_one(operator: OperatorClient, tmp_path: Path) -> None:
+    """As the description says it: with the example of each body, on things that are there."""
+    operator.put("/sources/tagged", {"kind": "folder", "location": str(tmp_path), "every_minutes": None})
+    operator.post("/users", {"name": "tagged"})
+    spec = {"application": "shop", "version": "1.0.0", "target": {"devices": ["edge-01"]}}
+    operator.put("/assignments/tagged", spec)
+    body = b"polling: {rate: 60s}"
+    for path in ("/policy", "/devices/edge-01/policy"):
+        operator.request("PUT", path, body=body, media_type="application/yaml")
+    (deployment, *_) = operator.items("/deployments?device=edge-01&q=kiosk")
+    names = {
+        "{name}": "tagged",
+        "{client_id}": "edge-01",
+        "{application_id}": "kiosk",
+        "{version}": "1.2.0",
+        "{deployment_id}": deployment["id"],
+    }
+    schema = operator.request("GET", "/operator/schema/openapi.json", prefix="").json
+    tried = set()
+    for template, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            if "If-Match" not in [one["name"] for one in operation.get("parameters", [])]:
+                continue
+            path = reduce(lambda text, pair: text.replace(*pair), names.items(), template)
+            content = operation.get("requestBody", {}).get("content", {})
+            for media_type, described in content.items() or [("application/json", None)]:
+                shown = described and next(iter(described["examples"].values()))["value"]
+                answer = operator.request(
+                    method.upper(),
+                    path,
+                    body=json.dumps(known(template) or shown).encode() if shown else None,
+                    media_type=media_type,
+                    prefix="",
+                    headers={"If-Match": '"sha256:other"'},
+                )
+                assert answer.status == 412, (method, path, answer.body)
+                tried.add(template.split("/")[3])
+    assert {"devices", "deployments", "packages", "policy", "sources", "assignments", "users"} <= tried
+
+
+def known(template: str) -> dict[str, Any]:
+    """Return a body for this path that is about things that are there; empty where the example is one."""
+    if "/assignments/" not in template:
+        return {}
+    return {"application": "shop", "version": "1.0.0", "target": {"devices": ["edge-01"]}}

@@ -151,6 +151,7 @@ async def retire_device(request: ServerRequest, client_id: str) -> None:
     """Take a client off the accepted list; its next request is refused. What is known of it stays."""
     context = context_of(request)
     async with context.database.writing() as connection:
+        expect(request, changeable(await membership.client_called(connection, client_id)))
         await membership.retire(connection, client_id, actor=operator_of(request), now=context.clock())
 
 

@@ -91,6 +91,15 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "ChangedDeployment": {"version": "1.5.0", "parameters": {"greeting": None}},
     "ChangedDevice": {"labels": {"site": "berlin", "spare": None}},
     "ChangedLabels": {"labels": {"line": "4"}, "selector": "site=berlin"},
+    "AssignmentBody": {
+        "application": "shop",
+        "version": "1.5.0",
+        "target": {"selector": "site=berlin"},
+        "parameters": {"greeting": "Good morning"},
+        "groups": [{"selector": "line=4", "parameters": {"port": 8081}}],
+        "strategy": {"batches": ["2", "100%"]},
+        "reason": "the new opening hours",
+    },
     "PackageImport": {"reference": "oci://registry.example/shop:1.4.0"},
 }
 
