@@ -111,12 +111,14 @@ class Visitor:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
-    def faults(self) -> list[str]:
-        """Return what axe finds wrong with the page, by WCAG 2.1 A and AA and the best practices."""
+    def faults(self, *rules: str) -> list[str]:
+        """Return what axe finds wrong with the page by these rules, or by all it has."""
         if not AXE.exists():
             unavailable("no axe-core; tools/bootstrap test installs it")
         self.page.evaluate(f"{AXE.read_text()};0")
-        found: dict[str, Any] = self.page.evaluate("axe.run()")
+        found: dict[str, Any] = self.page.evaluate(
+            "rules => axe.run(rules.length ? {runOnly: {type: 'rule', values: rules}} : {})", list(rules)
+        )
         return [
             f"{fault['id']}: {fault['help']}: {node['html'][:200]}"
             for fault in found["violations"]

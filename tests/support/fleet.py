@@ -264,26 +264,11 @@ class Fleet:
 
     def publish(self, application: Application) -> None:
         """Publish components and package to the application's registry, and import the package from there."""
-        self.publish_only(application)
-        target = f"oci://{application.registry.host}/{application.name}/package"
-        self.cli("package", "import", f"{target}:{application.version}")
-
-    def publish_only(self, application: Application) -> None:
-        """Publish components and package to the application's registry, as its vendor does."""
         folder = self._folder / f"{application.name}-{application.version}"
         package, components = application.write(folder)
         target = f"oci://{application.registry.host}/{application.name}/package"
         self.cli("package", "publish", str(package), target, "--components", str(components))
-
-    def at(self, device: Device, *words: str) -> str:
-        """Type `edgewright agent WORDS` at a device; it has to succeed."""
-        done = _run(device.agent(*words), own_environment())
-        assert done.code == 0, f"{done.output}{done.errors}{self._logs()}"
-        return done.output
-
-    def remember(self, device: Device, deployment_id: str) -> None:
-        """Have what a failed test leaves of a deployment taken away in the end."""
-        self._made.append((device, deployment_id))
+        self.cli("package", "import", f"{target}:{application.version}")
 
     def deploy(self, device: Device, application: str, **parameters: str) -> str:
         """Create a deployment, once the device was heard of, and return its id at once."""
