@@ -12,7 +12,7 @@ from support.foreign_client import ForeignClient
 from support.people import Browser, sign_in
 from support.server_process import ServerProcess
 
-PAGES = ("/fleet", "/fleet?state=silent", "/devices/asked", "/devices/broken", "/devices/lost", "/policies")
+PAGES = ("/fleet", "/fleet?state=silent", "/devices/asked", "/devices/behind", "/devices/lost", "/policies")
 
 
 @pytest.fixture(scope="module")
