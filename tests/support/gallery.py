@@ -35,6 +35,7 @@ def gallery(role: Role = Role.ADMIN) -> str:
             **common,
             "navigation": NAVIGATION,
             "notice": None,
+            "seen": 0,
             "theme": "",
             "states": list(WORDS),
             "moment": NOW - timedelta(minutes=7),
