@@ -131,14 +131,14 @@ class ServerContext:
         That the contact with a device changed is written down as well, for its timeline.
         """
         await self.rows()
+        topics = self.overview.news(self.clock())
+        if topics:
+            self.database.tell(topics)
         changed = self.overview.contact_changes()
         if changed:
             async with self.database.writing() as connection:
                 await timeline.note_contacts(connection, changed)
             self.overview.note_contacts({one.client_id: one.word for one in changed})
-        topics = self.overview.news(self.clock())
-        if topics:
-            self.database.tell(topics)
 
     async def save_contacts(self, *, is_end: bool = False) -> None:
         """Write down the contacts since the last save, and that the server was there to hear of them."""

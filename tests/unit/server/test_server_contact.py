@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewright.protocol.policy import Policy, may_poll
@@ -218,6 +218,7 @@ moments = st.floats(min_value=YEAR, max_value=YEAR + 366 * DAY)
 policies = st.sampled_from([ALWAYS, DAYTIME, WORKDAYS, NIGHT, SKIPPED_HOUR, HOLIDAYS, TWO_MINUTES, RARE])
 
 
+@settings(deadline=None)  # a policy is worked out once, which takes long, and then kept
 @given(policy=policies, last=moments, now=moments)
 def test_whatever_happens_the_word_is_true(policy: dict[str, Any], last: float, now: float) -> None:
     found = state(policy, last, now)

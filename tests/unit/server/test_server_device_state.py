@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewright.protocol.policy import Policy
@@ -122,6 +122,7 @@ POLICIES: list[dict[str, Any]] = [
 
 
 @pytest.mark.requirement("S-23")
+@settings(deadline=None)  # a policy is worked out once, which takes long, and then kept
 @given(
     policy=st.sampled_from(POLICIES),
     last=st.floats(5 * 86_400, 30 * 86_400),
