@@ -63,13 +63,14 @@ def _counted(entry: Entry, _now: datetime) -> str:
 def _describe(entry: Entry, now: datetime) -> None:
     spec = entry["spec"]
     strategy = spec.get("strategy") or {}
+    devices = spec["target"].get("devices") or ()
     print_facts(
         [
             ("assignment", str(entry["name"])),
             ("application", f"{entry['application']} {spec['version']}"),
             ("profile", str(spec.get("profile") or "")),
             ("for", _target(entry, now)),
-            ("devices", ", ".join(spec["target"].get("devices") or ())),
+            ("devices", ", ".join(devices) if len(devices) > 1 else ""),
             ("revision", f"{entry['revision']}, by {entry['by']}, {time_of('changed')(entry, now)}"),
             ("because", str(entry.get("reason") or "")),
             ("deployments", _counted(entry, now)),

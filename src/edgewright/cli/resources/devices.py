@@ -111,7 +111,7 @@ KIND = Kind(
         Column("labels", _labels, wide=True),
         Column("running", _running, wide=True),
         Column("certificate until", _certificate, wide=True),
-        Column("known for", time_of("created"), wide=True),
+        Column("known since", time_of("created"), wide=True),
     ),
     empty="No devices yet; 'edgewright enrollment create NAME' invites one.",
     describe=_describe,

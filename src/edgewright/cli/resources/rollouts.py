@@ -32,7 +32,7 @@ def _counted(entry: Entry, _now: datetime) -> str:
 
 
 def _batch(entry: Entry, _now: datetime) -> str:
-    return f"{entry['batch']} of {entry['batches']}"
+    return f"{entry['batch']} of {entry['batches']}" if entry["batches"] else "none"
 
 
 def _describe(entry: Entry, now: datetime) -> None:
