@@ -129,6 +129,10 @@ def test_who_may_only_look_sees_all_and_changes_nothing(
     until_told(visitor, "Batch 1 of 3: 2 devices are under way")
     assert visitor.page.locator("main").get_by_role("button", name="Pause…").count() == 0
     assert visitor.page.locator("main").get_by_role("button", name="Leave out").count() == 0
+    visitor.go("/devices/edge-6")
+    visitor.page.locator("#rollouts").get_by_role("link", name="shop, revision 1").click()
+    visitor.page.locator("#step-edge-6").get_by_text("Planned").wait_for()
+    assert visitor.complaints == []
     victor = sign_in(server, "viewer")
     victor.get(f"/rollouts/{rollout['id']}")
     assert victor.post(f"/rollouts/{rollout['id']}/pause", {}).status == 403
