@@ -78,7 +78,8 @@ def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str 
         migrate(existing_database(directory))
         password = ensure_administrator(directory.database)
         if password is not None:
-            print(invitation(password, _addresses(settings, device_socket, web_socket).web_url))
+            address = _addresses(settings, device_socket, web_socket).web_url
+            print(invitation(password, address), flush=True)
         provider = None if settings.oidc is None else IdentityProvider(settings.oidc)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(directory, settings, identity, (device_socket, web_socket), provider))
