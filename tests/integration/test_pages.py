@@ -1,11 +1,13 @@
 """The frame of the pages in a real browser: what every page has, live news, search, keys and errors."""
 
+import json
 from urllib.parse import urlencode
 
 import pytest
 
 from support.browser import SCHEMES, WIDTHS, visit
 from support.gallery import gallery
+from support.operating import description, tar_of, upload
 from support.people import PASSWORD, add_person
 from support.server_process import ServerProcess
 
@@ -294,3 +296,14 @@ def test_nobody_listens_to_what_cannot_change(server, topics):
 def test_strangers_hear_of_no_change(server):
     answer = server.operator.request("GET", "/live?topics=devices", prefix="", token="")
     assert (answer.status, answer.headers["location"]) == (303, "/login?next=/live%3Ftopics%3Ddevices")
+
+
+def test_the_deploy_form_says_which_chosen_device_does_not_fit(somebody, server):
+    document = json.dumps(description("shop")).encode()
+    assert upload(server.operator, tar_of({"margo.yaml": document})).status == 201
+    server.operator.post("/devices/never-heard-of/accept")
+    ada = somebody("operator")
+    ada.go("/deploy?application=shop")
+    ada.page.get_by_label("All devices").check()
+    ada.page.locator("#check").get_by_text("never-heard-of:").wait_for()
+    assert ada.complaints == []

@@ -50,7 +50,8 @@ _TOO_SMALL = """
 _NUMBER_CLICKABLE = """() => {
     const clickable = [...document.querySelectorAll(`a[href], button, select, textarea, summary,
             input:not([type=hidden], [type=radio])`)]
-        .filter(each => each.checkVisibility({visibilityProperty: true}) && !each.disabled);
+        .filter(each => each.checkVisibility({visibilityProperty: true}) && !each.disabled)
+        .filter(each => !each.closest('[aria-hidden=true]'));
     clickable.forEach((each, index) => { each.dataset.clickable = index; });
     return clickable.length;
 }"""
