@@ -533,9 +533,9 @@ class Fleet:
         return made
 
     def check(self, made: Advance, before: Sequence[Step]) -> None:
-        reachable = [
-            name for name in made.begin if self.contacts.get(name, Contact.IN_CONTACT) is not Contact.SILENT
-        ]
+        # A device that is not there cannot be disturbed: its turn costs nothing of the budget.
+        absent = {Contact.SILENT, Contact.NEVER}
+        reachable = [name for name in made.begin if self.contacts.get(name) not in absent]
         assert len(reachable) <= max(0, room(made.rollout, self.steps))
         steps = {step.client_id: step for step in self.steps}
         for name in made.begin:
