@@ -199,6 +199,130 @@ def test_a_single_deployment_is_shown_reverted_and_removed(
     assert ada.complaints == []
 
 
+@pytest.mark.requirement("CFG-1", "CFG-3")
+def test_a_single_deployment_is_changed_by_the_form_and_preview_that_assignments_have(
+    server: ServerProcess, ada: Visitor, tmp_path: Path
+) -> None:
+    page = ada.page
+    with enrolled(server, "edge-01", tmp_path) as device:
+        wish = {"application": "shop", "version": "1.0.0", "device": "edge-01", "name": "solo"}
+        wish["parameters"] = {"greeting": "hi", "site": "north"}
+        path = f"/deployments/{server.operator.post('/deployments', wish)['id']}"
+        offer(server, "2.0.0")
+        ada.go(path)
+        page.get_by_role("link", name="Look at the update").click()
+        expect(page.get_by_role("heading", name="Change solo on edge-01")).to_be_visible()
+        expect(page.get_by_label("Version")).to_have_value("2.0.0")
+        expect(page.get_by_label("All devices")).to_have_count(0)
+        page.get_by_label("Site").fill("south")
+        page.get_by_label("Greeting").fill("")
+        preview = page.locator(".deploy-bar").get_by_role("button", name="Preview")
+        preview.click()
+        expect(page.get_by_text("it was installed with 'north'").first).to_be_visible()
+        ada.picture("deployment-change")
+        assert ada.faults() == []
+        page.get_by_label("Site").fill("north")
+        page.get_by_label("Interval").fill("7")
+        preview.click()
+        expect(page.locator("#to-change")).to_contain_text("hi hello from the package")
+        page.get_by_role("button", name="Back to the form").click()
+        expect(page.get_by_label("Interval")).to_have_value("7")
+        preview.click()
+        ada.picture("deployment-change-preview")
+        assert ada.faults() == []
+        page.get_by_label("Why").fill("faster")
+        page.get_by_role("button", name="Change 1 device").click()
+        expect(page.locator("#notice")).to_contain_text("The change of solo is on its way to edge-01.")
+        expect(page.locator("#history")).to_contain_text("faster")
+        assert told(device) == {**DEFAULTS, "interval": 7, "site": "north"}
+        assert server.operator.items("/assignments") == []
+
+        page.get_by_role("link", name="Change", exact=True).click()
+        preview.click()
+        server.operator.put(path, {"parameters": {"mode": "fast"}})
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("main")).to_contain_text("was changed by somebody else")
+        assert server.operator.get(path)["parameters"] == {"interval": 7, "mode": "fast", "site": "north"}
+    assert [one for one in ada.complaints if "409" not in one and "422" not in one] == []
+
+
+ODD: dict[str, Any] = {
+    "lines": "a\n b \n",
+    "blanks": " x ",
+    "eight": "007",
+    "untyped": 5,
+    "untyped-text": "5",
+    "big": 2**63 - 1,
+    "whole": 5.0,
+    "tiny": 1e-300,
+    "text-options": 2,
+    "many-options": [1, 3],
+    "commas": ["a,b", "", "[c]", "d\ne"],
+    "numbers": [1, 2],
+    "no": False,
+    "emptied": "",
+    "none": [],
+    "helm-only": "kept",
+}
+
+
+def odd_package() -> dict[str, Any]:
+    """A package with a parameter for every kind of value, some without a schema."""
+    types = {
+        "lines": {"dataType": "string"},
+        "blanks": {"dataType": "string"},
+        "eight": {"dataType": "string", "minLength": 3},
+        "big": {"dataType": "integer"},
+        "whole": {"dataType": "double", "minValue": 0},
+        "tiny": {"dataType": "double"},
+        "text-options": {"dataType": "integer", "options": ["1", "2"]},
+        "many-options": {"dataType": "array[integer]", "multiselect": True, "options": ["1", "2", "3"]},
+        "commas": {"dataType": "array[string]"},
+        "numbers": {"dataType": "array[integer]"},
+        "no": {"dataType": "boolean"},
+        "emptied": {"dataType": "integer", "allowEmpty": True},
+        "none": {"dataType": "array[string]", "allowEmpty": True},
+    }
+    settings = [{"parameter": name, "name": f"The {name}", "schema": name} for name in types]
+    return {
+        "parameters": {
+            name: {"targets": [{"pointer": "P", "components": ["chart" if name == "helm-only" else "app"]}]}
+            for name in ODD
+        },
+        "configuration": {
+            "sections": [{"name": "All", "settings": settings}],
+            "schema": [{"name": name, **rules} for name, rules in types.items()],
+        },
+    }
+
+
+def test_whoever_leaves_values_as_they_are_in_the_form_changes_none_of_them(
+    server: ServerProcess, ada: Visitor, tmp_path: Path
+) -> None:
+    page = ada.page
+    with enrolled(server, "edge-01", tmp_path):
+        offer(server, "3.0.0", **odd_package())
+        wish = {"version": "3.0.0", "profile": "compose", "parameters": ODD}
+        wish |= {"groups": [{"selector": "x=y", "parameters": ODD}], "devices": {"edge-01": ODD}}
+        server.operator.put(
+            "/assignments/odd", {"application": "shop", "target": {"devices": ["edge-01"]}, **wish}
+        )
+        single = {"application": "shop", "version": "3.0.0", "device": "edge-01", "parameters": ODD}
+        made = server.operator.post("/deployments", single)
+        for path in ("/deploy?assignment=odd", f"/deploy?deployment={made['id']}"):
+            ada.go(path)
+            page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+            expect(page.locator("#to-unchanged")).to_contain_text("as they are")
+            page.get_by_role("button", name="Back to the form").click()
+            page.locator(".deploy-bar").get_by_role("button", name="Preview").click()
+            page.get_by_role("button", name="Save").click()
+            expect(page.locator("#notice")).to_contain_text("Nothing changed")
+        assert json.dumps(server.operator.get(f"/deployments/{made['id']}")["parameters"]) == json.dumps(
+            dict(sorted(ODD.items()))
+        )
+    assert ada.complaints == []
+
+
 @pytest.mark.parametrize("width", [360, 768, 1920])
 def test_the_pages_fit_every_width(
     chromium: Browser, server: ServerProcess, tmp_path: Path, width: int

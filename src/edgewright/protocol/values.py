@@ -6,8 +6,9 @@ quantified item such as `(a+)+`, is refused on import. Who judges for others han
 has an end (`server/patterns.py`); the default is for a person's own command line.
 """
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
@@ -84,6 +85,12 @@ class Schema(Part, frozen=True, kw_only=True):
         """Whether values are arrays: by type, or because several options may be chosen (spec: CFG-5)."""
         return self.multiselect or self.data_type is not self.data_type.item
 
+    def is_of_type(self, value: Value) -> bool:
+        """Whether `value` is of this type, whatever the rules say about it."""
+        items = value if isinstance(value, tuple) else (value,)
+        is_array = isinstance(value, tuple)
+        return is_array == self.takes_array and all(_has_type(self.data_type.item, item) for item in items)
+
     def judge(self, value: Value, matches: Matches = found_in) -> Iterator[str]:
         """Yield for people what is wrong with `value` (spec: CFG-2, CFG-4, CFG-5)."""
         if value in {"", ()}:
@@ -108,6 +115,16 @@ class Schema(Part, frozen=True, kw_only=True):
         if not isinstance(items, list) or not all(_has_type(self.data_type.item, item) for item in items):
             raise ValueError(f"expected an array of {self.data_type.item}")
         return tuple(items)
+
+    def pick(self, texts: Sequence[str]) -> Value:
+        """Return what was picked among the options, which are written as these texts, in their type.
+
+        Raises ValueError for a text of another type. Whether it is an option is not judged.
+        """
+        item = self.data_type.item
+        options = {value_text(one): one for one in self.options or () if _has_type(item, one)}
+        picked = tuple(options[text] if text in options else _coerce_item(item, text) for text in texts)
+        return picked if self.takes_array else picked[0]
 
     def _judge_item(self, item: Scalar, matches: Matches) -> Iterator[str]:
         if not _has_type(self.data_type.item, item):
@@ -193,8 +210,14 @@ def _coerce_item(data_type: DataType, text: str) -> Scalar:
             return text == "true"
         case DataType.INTEGER if re.fullmatch(r"[-+]?[0-9]{1,300}", text):
             return int(text)
-        case DataType.DOUBLE if re.fullmatch(r"[-+]?[0-9]{1,30}(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,2})?", text):
-            return float(text)
+        case DataType.DOUBLE if re.fullmatch(
+            r"[-+]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,3})?", text
+        ):
+            # A whole number stays one, as in YAML and JSON: neither 5 nor 2**63 becomes another number.
+            number = float(text)
+            if math.isinf(number):
+                raise ValueError(f"{text[:80]!r}: too large for a number")
+            return int(text) if text.lstrip("+-").isdigit() else number
         case DataType.STRING:
             return text
     if not text:

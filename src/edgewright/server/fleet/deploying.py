@@ -63,6 +63,21 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedChange:
+    """A change of a single deployment that was looked at and can be made.
+
+    `number` is the revision that `old` is; `before` and `after` are the values the device has and is to have.
+    """
+
+    old: DeploymentRecord
+    number: int
+    content: Content
+    before: Values
+    after: Values
+    is_change: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """Who changes a deployment, when and why; it goes into its revisions and into the audit."""
 
@@ -107,12 +122,34 @@ async def change(
     What comes out the same as before is no change and makes no new manifest. Raises `ConflictError` for
     one that is deleted or belongs to an assignment.
     """
-    old = await deployment_called(connection, deployment_id)
-    if old.deleted is not None:
-        raise ConflictError(f"deployment {old.id} was deleted; deploy {old.application_id} anew")
-    await _check_is_single(connection, old)
+    old = await changeable(connection, deployment_id)
     content = await _changed(connection, old, wish)
     return await put_changed(connection, old, content, Note(actor=actor, now=now, reason=reason))
+
+
+async def prepare_change(connection: AsyncConnection, deployment_id: str, wish: Change) -> PreparedChange:
+    """Look at what `change` would do, by the same decisions and with the same errors; nothing is changed."""
+    old = await changeable(connection, deployment_id)
+    present = await _present_document(connection, old)
+    content = await _changed(connection, old, wish)
+    record, document = _become(old, content)
+    return PreparedChange(
+        old=old,
+        number=(await deployments.revisions(connection, old.id))[0].number,
+        content=content,
+        before=_values_in(present),
+        after=_values_in(document),
+        is_change=(record, document) != (old, present),
+    )
+
+
+async def changeable(connection: AsyncConnection, deployment_id: str) -> DeploymentRecord:
+    """Return a deployment that can be changed by itself; raises the errors of `change`."""
+    record = await deployment_called(connection, deployment_id)
+    if record.deleted is not None:
+        raise ConflictError(f"deployment {record.id} was deleted; deploy {record.application_id} anew")
+    await _check_is_single(connection, record)
+    return record
 
 
 async def revert(
@@ -194,17 +231,8 @@ async def put_changed(
     connection: AsyncConnection, old: DeploymentRecord, content: Content, note: Note
 ) -> DeploymentRecord:
     """Serve a deployment with other content; the same content is no change, the same document no manifest."""
-    present = await deployments.current_document(connection, old)
-    assert present is not None  # noqa: S101 - documents of living deployments are never cleared away
-    record = replace(
-        old,
-        version=content.package.version,
-        profile_id=content.profile.id,
-        parameters=render_choice(content.choice),
-    )
-    if record != old:
-        record = replace(record, attempt=0)
-    document = _document(record, content)
+    present = await _present_document(connection, old)
+    record, document = _become(old, content)
     if record == old and document == present:
         return old
     record = replace(record, changed=note.now)
@@ -253,15 +281,8 @@ async def _changed(connection: AsyncConnection, old: DeploymentRecord, wish: Cha
     version = wish.version or old.version
     package = await package_of(connection, old.application_id, version)
     description = description_of(package)
-    present = await deployments.current_document(connection, old)
-    assert present is not None  # noqa: S101 - documents of living deployments are never cleared away
-    installed = ApplicationDeployment.parse(present, source="deployment").spec.parameters
-    choice = changed_choice(
-        description,
-        load_choice(old.parameters),
-        wish.parameters,
-        {name: parameter.value for name, parameter in installed.items()},
-    )
+    installed = _values_in(await _present_document(connection, old))
+    choice = changed_choice(description, load_choice(old.parameters), wish.parameters, installed)
     profile_id = wish.profile or old.profile_id
     profile = description.profile(profile_id)
     if profile is None or version != old.version or profile_id != old.profile_id:
@@ -296,6 +317,31 @@ async def capabilities_of(connection: AsyncConnection, client_id: str) -> dict[s
 def render_choice(choice: Values) -> str:
     """Return the operator's choice as it is kept."""
     return json.dumps(dict(choice), sort_keys=True)
+
+
+async def _present_document(connection: AsyncConnection, record: DeploymentRecord) -> bytes:
+    document = await deployments.current_document(connection, record)
+    assert document is not None  # noqa: S101 - documents of living deployments are never cleared away
+    return document
+
+
+def _values_in(document: bytes) -> dict[str, Value]:
+    """Return the values that a document tells the device."""
+    parameters = ApplicationDeployment.parse(document, source="deployment").spec.parameters
+    return {name: parameter.value for name, parameter in parameters.items()}
+
+
+def _become(old: DeploymentRecord, content: Content) -> tuple[DeploymentRecord, bytes]:
+    """Return what a deployment is with other content: its record, but for digest and times, and document."""
+    record = replace(
+        old,
+        version=content.package.version,
+        profile_id=content.profile.id,
+        parameters=render_choice(content.choice),
+    )
+    if record != old:
+        record = replace(record, attempt=0)
+    return record, _document(record, content)
 
 
 def _document(record: DeploymentRecord, content: Content) -> bytes:

@@ -24,13 +24,16 @@ from edgewright.server.domain.strategies import Candidate, Strategy, in_batches
 from edgewright.server.domain.versions import newest_first
 from edgewright.server.errors import ConflictError, Fault, InvalidError
 from edgewright.server.fleet import assignments as fleet
+from edgewright.server.fleet import deploying
 from edgewright.server.fleet.assignments import Prepared
 from edgewright.server.fleet.catalogue import description_of
+from edgewright.server.fleet.deploying import Note
 from edgewright.server.fleet.placing import Action, Plan, Planned
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.overview import Row
 from edgewright.server.store import assignments, packages
 from edgewright.server.store.packages import PackageRecord
+from edgewright.server.web import deploy_single
 from edgewright.server.web.deploy_form import (
     Typed,
     TypedLayer,
@@ -50,6 +53,7 @@ MOST_TICKED = 50
 MOST_SHOWN = 100
 _MOST_LAYERS = 60
 _MOST_LABELS = 200
+_MOST_REASON = 500
 
 
 @get("/deploy", role=Role.OPERATOR)
@@ -61,9 +65,14 @@ async def show_form(
     device: str = "",
     selector: str = "",
     assignment: str = "",
+    deployment: str = "",
 ) -> Response[Any]:
     """Show the form, with as much filled in as there is only one way to fill it in."""
     async with context_of(request).database.reading() as connection:
+        if deployment:
+            typed = await deploy_single.typed_of(connection, deployment)
+            typed.version = version or typed.version
+            return await _form(request, connection, typed)
         if assignment:
             record = await fleet.assignment_named(connection, assignment)
             typed = typed_from(record.application_id, await fleet.present_spec(connection, record))
@@ -97,7 +106,7 @@ async def answer_form(request: ServerRequest) -> Response[Any]:
         return await _confirm(request, form)
     if step == "back":
         async with context_of(request).database.reading() as connection:
-            return await _form(request, connection, _kept(form))
+            return await _form(request, connection, await _kept(connection, form))
     typed = read_form(form)
     context = context_of(request)
     if step != "preview":
@@ -108,7 +117,7 @@ async def answer_form(request: ServerRequest) -> Response[Any]:
         prepared, faults = await _prepare(connection, typed)
         if prepared is None or faults:
             return await _form(request, connection, typed, faults, status=422)
-    return show_preview(request, prepared)
+    return show_preview(request, prepared, deployment=typed.deployment, seen=typed.seen)
 
 
 @post("/deploy/check", status_code=200, role=Role.OPERATOR)
@@ -121,12 +130,13 @@ async def check_form(request: ServerRequest) -> Response[Any]:
         prepared, faults = await _prepare(connection, typed)
     places = {}
     if package is not None:
-        names = list(description_of(package).parameters)
+        shown = sections_of(description_of(package), typed.profile)
         places = {
-            f"v.{layer.key}.{name}": f"c-{layer.key}-{index}"
+            f"v.{layer.key}.{asked.parameter}": f"c-{layer.key}-{asked.index}"
             for layer in typed.layers
-            for index, name in enumerate(names)
-            if name in layer.texts
+            for section in shown
+            for asked in section.fields
+            if asked.parameter in layer.texts
         }
     return page(
         request,
@@ -138,9 +148,11 @@ async def check_form(request: ServerRequest) -> Response[Any]:
 async def _confirm(request: ServerRequest, form: Any) -> Response[Any]:
     """Do what the preview showed."""
     context = context_of(request)
+    if form.get("deployment"):
+        return await _confirm_single(request, form)
     name, application = str(form.get("name") or ""), str(form.get("application") or "")
     spec = _spec_in(form)
-    reason = str(form.get("reason") or "").strip()[:500]
+    reason = str(form.get("reason") or "").strip()[:_MOST_REASON]
     async with context.database.reading() as connection:
         prepared = await fleet.prepare(connection, name, application, spec, reason=reason)
     present = "" if prepared.record is None else str(prepared.record.revision)
@@ -162,6 +174,28 @@ async def _confirm(request: ServerRequest, form: Any) -> Response[Any]:
     return see_other(f"/assignments/{quote(name)}", told)
 
 
+async def _confirm_single(request: ServerRequest, form: Any) -> Response[Any]:
+    """Do what the preview of a change of a single deployment showed."""
+    context = context_of(request)
+    deployment_id = str(form.get("deployment"))
+    note = Note(
+        actor=operator_of(request),
+        now=context.clock(),
+        reason=str(form.get("reason") or "").strip()[:_MOST_REASON],
+    )
+    async with context.database.writing() as connection:
+        has_changed = await deploy_single.confirm(
+            connection, deployment_id, _spec_in(form), seen=str(form.get("seen") or ""), note=note
+        )
+        record = await deploying.deployment_called(connection, deployment_id)
+    await context.settle()
+    told = f"The change of {record.name} is on its way to {record.client_id}."
+    return see_other(
+        f"/deployments/{record.id}",
+        told if has_changed else f"Nothing changed: {record.name} was so already.",
+    )
+
+
 async def _prepare(connection: AsyncConnection, typed: Typed) -> tuple[Prepared | None, list[Fault]]:
     """Return what the form would do, and all that is wrong with it, by form field."""
     package = await packages.get(connection, typed.application, typed.version)
@@ -169,6 +203,8 @@ async def _prepare(connection: AsyncConnection, typed: Typed) -> tuple[Prepared 
         message = f"{typed.application} {typed.version} is not here any more; choose another version"
         return None, [Fault(field="version", message=message)]
     spec, faults = spec_from(typed, description_of(package))
+    if typed.deployment:
+        return await _prepare_single(connection, typed, spec, faults)
     name = await _name(connection, typed)
     try:
         check_name(name)
@@ -186,6 +222,30 @@ async def _prepare(connection: AsyncConnection, typed: Typed) -> tuple[Prepared 
         known = {fault.field for fault in faults}
         more = [one for one in fields_of(typed, error.faults) if one.field not in known]
         return None, [*faults, *more]
+
+
+async def _prepare_single(
+    connection: AsyncConnection, typed: Typed, spec: AssignmentSpec | None, faults: list[Fault]
+) -> tuple[Prepared | None, list[Fault]]:
+    """Return the same for a single deployment, in the words of an assignment to its device alone."""
+    if spec is None:
+        return None, faults
+    try:
+        change = await deploy_single.prepare(connection, typed.deployment, spec)
+    except InvalidError as error:
+        known = {fault.field for fault in faults}
+        return None, [*faults, *(one for one in fields_of(typed, error.faults) if one.field not in known)]
+    prepared = Prepared(
+        name=change.old.name,
+        application_id=change.old.application_id,
+        record=None,
+        spec=spec,
+        text="",
+        before=None,
+        plan=deploy_single.plan_of(change),
+        reason="",
+    )
+    return prepared, faults
 
 
 async def _name(connection: AsyncConnection, typed: Typed) -> str:
@@ -223,6 +283,11 @@ async def _form(
         typed.version = versions[0]
     package = next(one for one in known if one.version == typed.version)
     description = description_of(package)
+    if typed.profile and description.profile(typed.profile) is None:
+        message = f"{typed.version} has no profile {typed.profile}; choose another, or the first that fits"
+        if all(fault.field != "profile" for fault in faults):
+            faults = [*faults, Fault(field="profile", message=message)]
+        typed.profile = ""
     rows = [row for row in await context_of(request).rows() if row.client.is_accepted]
     gone = sorted(
         {name for layer in typed.layers for name in (*layer.texts, *layer.empty)}
@@ -250,8 +315,13 @@ async def _form(
     )
 
 
-def show_preview(request: ServerRequest, prepared: Prepared) -> Response[Any]:
-    """Show what a change would do, with the button that does it."""
+def show_preview(
+    request: ServerRequest, prepared: Prepared, *, deployment: str = "", seen: str = ""
+) -> Response[Any]:
+    """Show what a change would do, with the button that does it.
+
+    `deployment` is the id of a single deployment that is changed, of which the revision `seen` was looked at.
+    """
     plan = prepared.plan
     strategy = Strategy.from_plain(dict(prepared.spec.strategy))
     concerned = plan.of(Action.CREATE, Action.CHANGE, Action.REMOVE)
@@ -275,7 +345,8 @@ def show_preview(request: ServerRequest, prepared: Prepared) -> Response[Any]:
             "strategy": strategy.to_plain(),
             "concerned": len(concerned),
             "spec": json.dumps(plain_of(prepared.spec), sort_keys=True),
-            "revision": "" if prepared.record is None else str(prepared.record.revision),
+            "revision": seen if prepared.record is None else str(prepared.record.revision),
+            "deployment": deployment,
         },
     )
 
@@ -328,8 +399,11 @@ def _components(plan: Plan) -> list[tuple[str, str, str]]:
     ]
 
 
-def _kept(form: Any) -> Typed:
+async def _kept(connection: AsyncConnection, form: Any) -> Typed:
     """Return the form as it was before the preview."""
+    if form.get("deployment"):
+        record = await deploying.changeable(connection, str(form.get("deployment")))
+        return deploy_single.typed_for(record, _spec_in(form), seen=str(form.get("seen") or ""))
     typed = typed_from(str(form.get("application") or ""), _spec_in(form))
     seen = str(form.get("seen") or "")
     name = str(form.get("name") or "")

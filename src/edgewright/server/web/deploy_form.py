@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from edgewright.protocol.description import ApplicationDescription, Setting, coerce_text
 from edgewright.protocol.errors import DocumentError
 from edgewright.protocol.values import DataType, Schema, Value, value_text
@@ -64,6 +66,7 @@ class Asked:
     is_immutable: bool = False
     is_needed: bool = False
     may_be_empty: bool = False
+    is_long: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,8 @@ class TypedLayer:
 
     `texts` map parameter to what was typed, several for `choices`. In `empty` are those that are to be empty,
     in `dropped` those that take back what other layers say. If it was not typed but made of an assignment
-    (not `is_typed`), the texts of an array are its items.
+    (not `is_typed`), the texts of an array are its items. `said` are the values as they were before somebody
+    typed: whoever leaves a text as it is leaves the value, also one that no text stands for.
     """
 
     key: str
@@ -88,6 +92,7 @@ class TypedLayer:
     texts: dict[str, list[str]] = field(default_factory=dict)
     empty: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
+    said: dict[str, Value] = field(default_factory=dict)
     is_typed: bool = True
 
     def text(self, parameter: str) -> str:
@@ -102,18 +107,29 @@ class TypedLayer:
     def line(self, parameter: str) -> str:
         """Return the values of an array as they are typed into one field."""
         texts = self.texts.get(parameter, [])
-        if not self.is_typed and any("," in text or not text or text.startswith("[") for text in texts):
-            return json.dumps(texts)
-        return ",".join(texts)
+        return ",".join(texts) if self.is_typed else _line(texts, self.said.get(parameter))
+
+    def untouched(self, parameter: str) -> Value | None:
+        """Return the value from before if what was typed is what was shown for it."""
+        value = self.said.get(parameter)
+        if value is None or parameter not in self.texts:
+            return None
+        shown = [_with_plain_breaks(text) for text in texts_of(value)]
+        return value if self.texts[parameter] in (shown, [_line(shown, value)]) else None
 
 
 @dataclass(slots=True, kw_only=True)
 class Typed:
-    """All that was typed. `where` is `devices`, `selector` or `all`; `assignment` is the one to change."""
+    """All that was typed. `where` is `devices`, `selector` or `all`.
+
+    `assignment` is the one to change, `deployment` the id of the single deployment to change; `seen` is the
+    revision that was looked at.
+    """
 
     application: str
     version: str
     assignment: str = ""
+    deployment: str = ""
     seen: str = ""
     name: str = ""
     profile: str = ""
@@ -169,6 +185,7 @@ def read_form(form: Any) -> Typed:
         application=one("application"),
         version=one("version"),
         assignment=one("assignment"),
+        deployment=one("deployment"),
         seen=one("seen"),
         name=one("name"),
         profile=one("profile"),
@@ -192,15 +209,17 @@ def read_form(form: Any) -> Typed:
     for name in form:
         what, _, rest = name.partition(".")
         key, _, parameter = rest.partition(".")
-        if what not in {"v", "e", "n"} or key not in layers:
+        if what not in {"v", "e", "n", "o"} or key not in layers:
             continue
         match what:
             case "v":
-                layers[key].texts[parameter] = [str(text) for text in form.getall(name)]
+                layers[key].texts[parameter] = [_with_plain_breaks(str(text)) for text in form.getall(name)]
             case "e":
                 layers[key].empty.add(parameter)
             case "n":
                 layers[key].dropped.add(parameter)
+            case "o":
+                layers[key].said |= _read_said(parameter, str(form.get(name)))
     return typed
 
 
@@ -310,6 +329,10 @@ def _values(
         texts = [text for text in layer.texts.get(name, ()) if text != ""]
         if name in layer.empty and not texts:
             yield name, [] if _takes_array(description, name) else ""
+        elif (said := layer.untouched(name)) is not None and all(
+            schema.is_of_type(said) for schema in description.schemas(name)
+        ):
+            yield name, list(said) if isinstance(said, tuple) else said
         elif texts:
             try:
                 value = _value(description, name, texts)
@@ -326,9 +349,10 @@ def _value(description: ApplicationDescription, name: str, texts: Sequence[str])
     schemas = description.schemas(name)
     if not schemas or schemas[0].options is None:
         return coerce_text(description, name, texts[0])
-    by_text = {value_text(option): option for option in schemas[0].options}
-    chosen = tuple(by_text.get(text, text) for text in texts)
-    return chosen if schemas[0].takes_array else chosen[0]
+    try:
+        return schemas[0].pick(texts)
+    except ValueError as error:
+        raise DocumentError(str(error), source=f"parameter {name}") from None
 
 
 def _takes_array(description: ApplicationDescription, name: str) -> bool:
@@ -373,7 +397,31 @@ def _typed_layer(key: str, name: str, values: Mapping[str, Value | None]) -> Typ
             layer.empty.add(parameter)
         else:
             layer.texts[parameter] = texts_of(value)
+            layer.said[parameter] = value
     return layer
+
+
+def _read_said(parameter: str, text: str) -> dict[str, Value]:
+    """Return a value that was kept in the page; what no page of ours sends counts as not said."""
+    try:
+        value = msgspec.json.decode(
+            text, type=str | bool | int | float | tuple[str | bool | int | float, ...]
+        )
+    except msgspec.DecodeError:
+        return {}
+    return {parameter: value}
+
+
+def _line(texts: Sequence[str], value: Value | None) -> str:
+    """Return the items of an array as they are typed into one field, as JSON where commas would not do."""
+    if any(not text or text.startswith("[") or re.search(r"[,\r\n]", text) for text in texts):
+        return json.dumps(value if value is not None else texts, ensure_ascii=False)
+    return ",".join(texts)
+
+
+def _with_plain_breaks(text: str) -> str:
+    """Return a text as it comes back from a page: pages know one kind of line break only."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def texts_of(value: Value) -> list[str]:
@@ -401,7 +449,10 @@ def _asked(description: ApplicationDescription, name: str, index: int, setting: 
         max_length=schema.max_length if schema else None,
         is_immutable=name in description.immutable_parameters,
         is_needed=default is None and not may_be_empty,
-        may_be_empty=may_be_empty and kind in {"text", "list", "choices"} and default not in (None, "", ()),
+        may_be_empty=may_be_empty
+        and (schema is not None or kind in {"text", "list"})
+        and default not in (None, "", ()),
+        is_long=isinstance(default, str) and "\n" in default,
     )
 
 

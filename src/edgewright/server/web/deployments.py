@@ -96,11 +96,7 @@ async def show_one(
             record = await fleet.assignment_named(connection, name)
         revisions = await assignments.revisions(connection, record.id)
         spec = spec_of(revisions[0].spec)
-        versions = [
-            one.version
-            for one in await packages.every(connection)
-            if one.application_id == record.application_id
-        ]
+        versions = await _versions(connection, record.application_id)
         misfits = None
         if len(rows) <= SMALL and record.deleted is None:
             misfits = await _misfits(connection, record, spec)
@@ -189,6 +185,8 @@ async def show_deployment(request: ServerRequest, deployment_id: str, after: str
         revisions = await deployments.revisions(connection, record.id)
         reports = await deployments.history(connection, record.id)
         package = await packages.get(connection, record.application_id, record.version)
+        versions = await _versions(connection, record.application_id)
+    best = newest([*versions, record.version])
     asked = {}
     immutable: frozenset[str] = frozenset()
     if package is not None:
@@ -205,6 +203,7 @@ async def show_deployment(request: ServerRequest, deployment_id: str, after: str
             "row": rows.get(record.client_id),
             "components": _components(entry.desired.components if entry.desired else [], entry.current),
             "asked": asked,
+            "newer": best if best != record.version else "",
             "immutable": immutable,
             "revisions": [
                 {"revision": one, "changes": deployment_changes(before, one)}
@@ -331,6 +330,10 @@ async def _misfits(connection: AsyncConnection, record: Any, spec: AssignmentSpe
         for one in plan.of(Action.MISFIT)[:_MISFITS_SHOWN]
         if one.misfit
     ]
+
+
+async def _versions(connection: AsyncConnection, application_id: str) -> list[str]:
+    return [one.version for one in await packages.every(connection) if one.application_id == application_id]
 
 
 def _components(wanted: Sequence[Any], current: StatusEntry | None) -> list[dict[str, Any]]:
