@@ -5,5 +5,5 @@ from hypothesis import settings
 pytest_plugins = ["support.fixtures", "support.requirements", "support.kill_table", "support.browser"]
 
 # Property tests assert what is true, never how long it took: a loaded machine is no failure.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", settings(deadline=None))
 settings.load_profile("untimed")
