@@ -3,6 +3,8 @@
 Both ends evaluate: the fleet manager before it chooses, the device because the last word is its own (MAT-3).
 """
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +16,14 @@ from edgewright.protocol.quantities import parse_quantity
 if TYPE_CHECKING:
     from edgewright.protocol.capabilities import DeviceCapabilities
 
-Memory = Annotated[str, matching(r"^[0-9]+(Mi|Gi|Ki)\Z", "digits and Ki, Mi or Gi, without a blank")]
+Memory = Annotated[str, matching(r"^[0-9]{1,200}(Mi|Gi|Ki)\Z", "digits and Ki, Mi or Gi, without a blank")]
 Storage = Annotated[
-    str, matching(r"^[0-9]+(Mi|Gi|Ki|Ti|Pi|Ei)\Z", "digits and Ki, Mi, Gi, Ti, Pi or Ei, without a blank")
+    str,
+    matching(r"^[0-9]{1,200}(Mi|Gi|Ki|Ti|Pi|Ei)\Z", "digits and Ki, Mi, Gi, Ti, Pi or Ei, without a blank"),
 ]
 _ABSENT = object()
+_MOST_SHOWN = 120
+_WORDS = frozenset({"true", "false", "absent"})
 
 
 class CpuRequirement(Part, frozen=True, kw_only=True):
@@ -127,8 +132,9 @@ def _unmet_rules(rules: Sequence[EligibilityRule], capabilities: "DeviceCapabili
 
 def _failed(selector: Selector | None, kind: str, look_up: Any) -> Iterator[str]:
     for expression in selector.match_expressions if selector else ():
-        if not _holds(expression, look_up(expression.key)):
-            yield f"{kind} {expression.key}: {_describe(expression)} does not hold"
+        value = look_up(expression.key)
+        if not _holds(expression, value):
+            yield f"{kind} {expression.key}: {_describe(expression)} does not hold, it is {_shown(value)}"
 
 
 def _describe(expression: MatchExpression) -> str:
@@ -139,7 +145,30 @@ def _describe(expression: MatchExpression) -> str:
         return f"{expression.operator} ({inner})"
     if expression.values is None:
         return expression.operator.value
-    return f"{expression.operator} {', '.join(map(str, expression.values))}"
+    return f"{expression.operator} {', '.join(map(_in_words, expression.values))}"
+
+
+def _shown(value: Any) -> str:
+    """Return for people what a device reports, shortened."""
+    if value is _ABSENT:
+        return "absent"
+    if isinstance(value, list):
+        return _shortened(", ".join(map(_in_words, value)), _MOST_SHOWN) or "an empty list"
+    return _shortened(_in_words(value), _MOST_SHOWN)
+
+
+def _in_words(value: Any) -> str:
+    """Return a value as people write it; texts that could be taken for something else in quotes."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_in_words(item)}" for name, item in value.items())
+    if isinstance(value, str) and re.fullmatch(r"[^\W\d][\w ./-]*(?<! )", value) and value not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _shortened(text: str, most: int) -> str:
+    """Return at most `most` characters of a text, with a sign that something is missing."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _holds(expression: MatchExpression, value: Any) -> bool:

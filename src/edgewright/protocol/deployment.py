@@ -10,7 +10,7 @@ import msgspec
 from edgewright.protocol.constraints import DeviceConstraints, constraint_violations
 from edgewright.protocol.conversion import matching, member
 from edgewright.protocol.documents import ApplicationId, Document, ExtensiblePart, Part, Text, Uuid, Violation
-from edgewright.protocol.profiles import Component, ProfileType, Target, duplicate_names
+from edgewright.protocol.profiles import Component, ProfileType, Target, duplicate_names, is_variable
 from edgewright.protocol.values import Value, value_text
 
 # May end in `/*`: the gateway chooses the child (spec: GW-8).
@@ -89,7 +89,7 @@ def _environment_violations(
     for index, target in enumerate(parameter.targets):
         if components.isdisjoint(target.components):
             continue  # AD-8: it matches nothing here
-        if re.search(r"[=\s\x00]", target.pointer):
+        if not is_variable(target.pointer):
             yield f"{path}.targets[{index}].pointer", "expected the name of an environment variable"
         if "\x00" in value_text(parameter.value):
             yield f"{path}.value", "expected text without NUL characters"

@@ -22,6 +22,7 @@ from edgewright.protocol.profiles import (
     Tag,
     Target,
     duplicate_names,
+    is_variable,
 )
 from edgewright.protocol.values import (
     DataType,
@@ -31,6 +32,7 @@ from edgewright.protocol.values import (
     Value,
     found_in,
     pattern_problem,
+    value_text,
 )
 
 API_VERSION: Final = "v1"
@@ -182,8 +184,17 @@ class ApplicationDescription(Document, ExtensiblePart, frozen=True, kw_only=True
                 yield f"$.metadata.catalog.application.{role}", "expected a path inside the package"
         yield from self._profile_violations()
         components = {each.name for profile in self.deployment_profiles for each in profile.components}
+        composed = {
+            each.name
+            for profile in self.deployment_profiles
+            if profile.type is ProfileType.COMPOSE
+            for each in profile.components
+        }
         for name, parameter in self.parameters.items():
             for index, target in enumerate(parameter.targets):
+                if not composed.isdisjoint(target.components) and not is_variable(target.pointer):
+                    path = f"{member('$.parameters', name)}.targets[{index}].pointer"
+                    yield path, "expected the name of an environment variable"
                 for number, component in enumerate(target.components):
                     if component not in components:
                         path = f"{member('$.parameters', name)}.targets[{index}].components[{number}]"
@@ -238,6 +249,8 @@ def validate_value(
     """
     if parameter not in description.parameters:
         return [f"there is no parameter {parameter}"]
+    if "\x00" in value_text(value):
+        return ["cannot contain NUL characters, which no environment variable can have"]
     return [message for schema in description.schemas(parameter) for message in schema.judge(value, matches)]
 
 

@@ -58,6 +58,11 @@ class Target(Part, frozen=True, kw_only=True):
     components: tuple[str, ...]
 
 
+def is_variable(pointer: str) -> bool:
+    """Whether an environment variable can have that name, as Compose components need it."""
+    return not re.search(r"[=\s\x00]", pointer)
+
+
 def duplicate_names(components: Sequence[Component], path: str) -> Iterator[Violation]:
     """Yield components whose name another one has already; `path` is the list's."""
     seen: set[str] = set()

@@ -103,11 +103,14 @@ class Schema(Part, frozen=True, kw_only=True):
                 yield from self._judge_item(item, matches)
 
     def coerce(self, text: str) -> Value:
-        """Return `text` as a value of this type; raise ValueError when it is none. Rules are not judged."""
+        """Return `text` as a value of this type; raise ValueError when it is none. Rules are not judged.
+
+        Blanks around items between commas, and around what is no text, mean nothing.
+        """
         if not self.takes_array:
             return _coerce_item(self.data_type, text)
-        if not text.startswith("["):
-            return tuple(_coerce_item(self.data_type.item, item) for item in text.split(",") if text)
+        if not text.lstrip().startswith("["):
+            return tuple(_coerce_item(self.data_type.item, item.strip()) for item in text.split(",") if text)
         try:
             items = json.load(text.encode(), source="array")
         except DocumentError as error:
@@ -205,6 +208,8 @@ def _has_type(data_type: DataType, value: Any) -> bool:
 
 
 def _coerce_item(data_type: DataType, text: str) -> Scalar:
+    if data_type is not DataType.STRING:
+        text = text.strip()
     match data_type:
         case DataType.BOOLEAN if text in {"true", "false"}:
             return text == "true"

@@ -256,8 +256,25 @@ def test_reasons_say_which_rule_failed_and_where():
     assert reasons == [
         "storage: 1Ti needed, 60Gi offered",
         "eligibility rule 1: property /peripherals: "
-        "ContainsAll (/type In gpu, /manufacturer In AMD) does not hold",
+        "ContainsAll (/type In gpu, /manufacturer In AMD) does not hold,"
+        " it is type=gpu manufacturer=NVIDIA model=A2, type=camera manufacturer=Basler",
     ]
+
+
+@pytest.mark.requirement("MAT-4", "MAT-9")
+def test_reasons_say_what_the_device_has_and_tell_a_number_from_a_text():
+    reasons = unmet(
+        constraints(
+            capacityRequirements={"memory": "9" * 200 + "Gi"},
+            **rules(expression("/cpus/0/cores", "In", "2"), expression("/absent~1one", "Exists")),
+        ),
+        DEVICE,
+    )
+    assert reasons[0].endswith("Gi needed, 7.5 Gi offered")
+    assert reasons[1] == (
+        'eligibility rule 1: property /cpus/0/cores: In "2" does not hold, it is 2; '
+        "property /absent~1one: Exists does not hold, it is absent"
+    )
 
 
 @pytest.mark.parametrize(

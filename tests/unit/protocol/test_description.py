@@ -187,6 +187,11 @@ SCHEMA = ("configuration", "schema", 0)
             id="target that does not exist",
         ),
         pytest.param(
+            put(["parameters", "greeting", "targets", 0, "pointer"], "MY VARIABLE"),
+            "$.parameters.greeting.targets[0].pointer",
+            id="no name of an environment variable",
+        ),
+        pytest.param(
             put(["parameters", "greeting", "value"], {}), "$.parameters.greeting.value", id="object value"
         ),
         pytest.param(

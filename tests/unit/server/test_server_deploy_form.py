@@ -163,7 +163,12 @@ def test_every_parameter_that_has_a_use_is_asked_for_in_the_order_of_the_section
         ("mode", "choice", "slow", ""),
         ("sensors", "choices", "a", ""),
         ("site", "text", None, "Text."),
-        ("ratio", "number", None, "How much of it. A number from 0 to 1, up to 2 digits after the point."),
+        (
+            "ratio",
+            "number",
+            None,
+            "How much of it. A number from 0 to 1, with at most 2 digits after the point.",
+        ),
         ("free", "text", "as you like", ""),
         ("flags", "list", "x", ""),
         ("on", "choice", "true", ""),

@@ -178,7 +178,7 @@ def test_a_device_that_does_not_fit_is_left_out_with_the_reason(path: Path) -> N
         "compose: memory: 6Gi needed, 1Gi offered",
         "helm: b1 supports compose, not helm",
     ]
-    assert "label site: In berlin does not hold" in reasons["p1"][0]
+    assert "label site: In berlin does not hold, it is paris" in reasons["p1"][0]
     assert set(served(path)) == {"b2"}
     with pytest.raises(MisfitError, match="6Gi needed"):
         run(path, lambda c: placing.bring(c, record, 1, "b1", actor=WHO, now=NOW))

@@ -3,16 +3,21 @@ to CFG-5).
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
+from edgewright.protocol import yaml
 from edgewright.protocol.description import (
     ApplicationDescription,
     DescriptionProfile,
     validate_value,
 )
 from edgewright.protocol.profiles import Target
-from edgewright.protocol.values import Value
+from edgewright.protocol.values import Value, value_text
 from edgewright.server.errors import Fault, InvalidError
 from edgewright.server.patterns import matches
+
+# Of the 1 MiB that a document may have at most; the rest is for what the package says.
+MAX_VALUES: Final = 512 * 1024
 
 
 def effective_values(
@@ -35,6 +40,7 @@ def effective_values(
                 faults += (_fault(name, message) for message in wrong_with(description, name, value))
             if has_use:
                 values[name] = value
+    faults += _too_large(values)
     if faults:
         raise InvalidError("the parameters are not as the application wants them", *faults)
     return values
@@ -87,6 +93,19 @@ def targets_in(profile: DescriptionProfile, targets: tuple[Target, ...]) -> tupl
         for target in targets
     )
     return tuple(target for target in kept if target.components)
+
+
+def _too_large(values: Mapping[str, Value]) -> Iterator[Fault]:
+    """Yield a fault where values are more than a device would take as part of one document."""
+    sizes = {name: len(value_text(value)) for name, value in values.items()}
+    # Nothing is written down in more than 16 bytes for each character, or for each item with its indentation.
+    if sum(sizes.values()) * 16 <= MAX_VALUES:
+        return
+    nested = {"spec": {"parameters": {name: {"value": value} for name, value in values.items()}}}
+    if len(yaml.dump(nested)) <= MAX_VALUES:
+        return
+    largest = max(sizes, key=sizes.__getitem__)
+    yield _fault(largest, f"is too long: all values together take more than {MAX_VALUES // 1024} KiB")
 
 
 def _unknown(description: ApplicationDescription, chosen: Mapping[str, Value]) -> Iterator[Fault]:

@@ -37,6 +37,7 @@ from edgewright.server.web import deploy_single
 from edgewright.server.web.deploy_form import (
     Typed,
     TypedLayer,
+    called,
     fields_of,
     named_in,
     plain_of,
@@ -289,6 +290,7 @@ async def _form(
             faults = [*faults, Fault(field="profile", message=message)]
         typed.profile = ""
     rows = [row for row in await context_of(request).rows() if row.client.is_accepted]
+    sections = sections_of(description, typed.profile)
     gone = sorted(
         {name for layer in typed.layers for name in (*layer.texts, *layer.empty)}
         - set(description.parameters)
@@ -302,7 +304,8 @@ async def _form(
             "description": description,
             "versions": versions,
             "profiles": named_in(description.deployment_profiles),
-            "sections": sections_of(description, typed.profile),
+            "sections": sections,
+            "called": called(typed, sections),
             "faults": list(faults),
             "rows": rows if len(rows) <= MOST_TICKED else [],
             "fleet": len(rows),

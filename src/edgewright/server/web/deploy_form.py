@@ -280,6 +280,17 @@ def fields_of(typed: Typed, faults: Iterable[Fault]) -> list[Fault]:
     return [Fault(field=_field_of(typed, fault.field), message=fault.message) for fault in faults]
 
 
+def called(typed: Typed, sections: Iterable[Section]) -> dict[str, str]:
+    """Return how the fields of all values are called by people, by the names they have in the form."""
+    names = {"all": "", **{layer.key: layer.name or layer.key for layer in [*typed.groups, *typed.singles]}}
+    return {
+        f"v.{key}.{asked.parameter}": f"{asked.name} ({layer})" if layer else asked.name
+        for section in sections
+        for asked in section.fields
+        for key, layer in names.items()
+    }
+
+
 def plain_of(spec: AssignmentSpec) -> dict[str, Any]:
     """Return what is kept in the form while people look at the preview."""
     return render_spec(spec)
@@ -414,7 +425,7 @@ def _read_said(parameter: str, text: str) -> dict[str, Value]:
 
 def _line(texts: Sequence[str], value: Value | None) -> str:
     """Return the items of an array as they are typed into one field, as JSON where commas would not do."""
-    if any(not text or text.startswith("[") or re.search(r"[,\r\n]", text) for text in texts):
+    if any(text != text.strip() or text[:1] in {"", "["} or "," in text or "\n" in text for text in texts):
         return json.dumps(value if value is not None else texts, ensure_ascii=False)
     return ",".join(texts)
 
@@ -504,8 +515,8 @@ def _help(schema: Schema | None, setting: Setting | None) -> Iterator[str]:
         words += f" {'' if bounds.startswith('at ') else 'from '}{bounds}"
     if lengths:
         words += f" of {lengths} characters"
-    if schema.max_precision is not None:
-        words += f", up to {schema.max_precision} digits after the point"
+    if precision := _bounds(schema.min_precision, schema.max_precision):
+        words += f", with {precision} digits after the point"
     if schema.regex_match:
         words += f", matching {schema.regex_match}"
     yield words + "."
@@ -513,10 +524,10 @@ def _help(schema: Schema | None, setting: Setting | None) -> Iterator[str]:
 
 def _bounds(least: float | None, most: float | None) -> str:
     if least is not None and most is not None:
-        return f"{least:g} to {most:g}"
+        return f"{value_text(least)} to {value_text(most)}"
     if least is not None:
-        return f"at least {least:g}"
-    return f"at most {most:g}" if most is not None else ""
+        return f"at least {value_text(least)}"
+    return f"at most {value_text(most)}" if most is not None else ""
 
 
 def named_in(profiles: Sequence[Any]) -> list[tuple[str, str]]:
