@@ -17,7 +17,7 @@ from edgewright.server.errors import EnrollmentRefusedError, Fault, InvalidError
 from edgewright.server.fleet.publishing import publish
 from edgewright.server.identity import authority as ca
 from edgewright.server.settings import ServerSettings
-from edgewright.server.store import audit, clients, desired, enrollments
+from edgewright.server.store import audit, clients, desired, enrollment_requests, enrollments
 from edgewright.server.store.clients import Client, Origin
 from edgewright.server.store.database import announce
 from edgewright.server.store.enrollments import Enrollment
@@ -47,6 +47,9 @@ async def invite(
         check_segment(name)
     except IdentityError as error:
         raise InvalidError("the invitation is not usable", Fault(field="name", message=str(error))) from error
+    if name == "requests":
+        fault = Fault(field="name", message="'requests' is the address of the queue; choose another name")
+        raise InvalidError("the invitation is not usable", fault)
     if not timedelta(minutes=1) <= valid <= LONGEST_INVITATION:
         minutes = int(LONGEST_INVITATION.total_seconds() // 60)
         fault = Fault(field="valid_minutes", message=f"expected 1 to {minutes}")
@@ -101,7 +104,7 @@ def judge(invitation: Enrollment | None, key_digest: str, now: datetime) -> str 
 
 async def check_bearer(connection: AsyncConnection, *, secret: str, csr: str, now: datetime) -> None:
     """Raise as `enroll` would for what strangers send, without taking the writer's turn."""
-    _, key_digest = _key_of(csr)
+    _, key_digest = key_of(csr)
     judge(await enrollments.by_secret(connection, secret_digest(secret)), key_digest, now)
 
 
@@ -118,31 +121,44 @@ async def enroll(
 
     Raises `EnrollmentRefusedError` for the token and `IdentityError` for the certificate request.
     """
-    key, key_digest = _key_of(csr)
+    key, key_digest = key_of(csr)
     invitation = await enrollments.by_secret(connection, secret_digest(secret))
     issued = judge(invitation, key_digest, now)
     assert invitation is not None  # noqa: S101 - judge raises without one
     name = invitation.client_id
     if issued is not None:
         return name, issued
+    svid = await admit(connection, name, key, settings=settings, authority=authority, now=now)
+    await enrollments.use(connection, invitation.id, key_digest=key_digest, svid=svid, now=now)
+    await audit.note(
+        connection, now=now, actor=f"token of {name}", action="enroll", subject=name, key=key_digest
+    )
+    return name, svid
+
+
+async def admit(
+    connection: AsyncConnection,
+    name: str,
+    key: EllipticCurvePublicKey,
+    *,
+    settings: ServerSettings,
+    authority: ca.Authority,
+    now: datetime,
+) -> str:
+    """Make a key the only one of the client `name`, new or known; return its SVID in PEM form."""
     spiffe_id = str(client_spiffe_id(settings.trust_domain, settings.wfm_id, name))
     leaf = ca.issue_svid(authority, key, spiffe_id, now=now, lifetime=ca.DEVICE_LIFETIME)
-    svid = ca.certificate_pem(leaf)
-    await enrollments.use(connection, invitation.id, key_digest=key_digest, svid=svid, now=now)
     await clients.accept(
         connection,
         name,
         origin=Origin.ENROLLED,
-        key_digest=key_digest,
+        key_digest=digest_of(der_of(key)),
         svid_expires=leaf.not_valid_after_utc,
         now=now,
     )
     await _publish_first(connection, name, now=now)
     announce(connection, "devices", f"device:{name}", "enrollments")
-    await audit.note(
-        connection, now=now, actor=f"token of {name}", action="enroll", subject=name, key=key_digest
-    )
-    return name, svid
+    return ca.certificate_pem(leaf)
 
 
 async def accept(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> bool:
@@ -175,8 +191,8 @@ async def accept(connection: AsyncConnection, name: str, *, actor: str, now: dat
         actor=actor,
         action="accept",
         subject=name,
-        before=_shown(known),
-        after=_shown(await clients.get(connection, name)),
+        before=shown(known),
+        after=shown(await clients.get(connection, name)),
     )
     return known is None
 
@@ -186,6 +202,7 @@ async def retire(connection: AsyncConnection, name: str, *, actor: str, now: dat
     known = await client_called(connection, name)
     await clients.retire(connection, name, now=now)
     await enrollments.withdraw(connection, name, now=now)
+    await enrollment_requests.remove_of_client(connection, name)
     announce(connection, "devices", f"device:{name}", "enrollments")
     await audit.note(
         connection,
@@ -193,12 +210,12 @@ async def retire(connection: AsyncConnection, name: str, *, actor: str, now: dat
         actor=actor,
         action="retire",
         subject=name,
-        before=_shown(known),
-        after=_shown(await clients.get(connection, name)),
+        before=shown(known),
+        after=shown(await clients.get(connection, name)),
     )
 
 
-def _shown(client: Client | None) -> dict[str, object] | None:
+def shown(client: Client | None) -> dict[str, object] | None:
     """Return what the audit says of a client."""
     if client is None:
         return None
@@ -213,9 +230,15 @@ async def client_called(connection: AsyncConnection, name: str) -> Client:
     return client
 
 
-def _key_of(csr: str) -> tuple[EllipticCurvePublicKey, str]:
+def key_of(csr: str) -> tuple[EllipticCurvePublicKey, str]:
+    """Return the key that a certificate request proves to hold, and its digest; raises `IdentityError`."""
     key = ca.public_key_of_request(csr)
-    return key, digest_of(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return key, digest_of(der_of(key))
+
+
+def der_of(key: EllipticCurvePublicKey) -> bytes:
+    """Return a public key as its digest is made of."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 async def _publish_first(connection: AsyncConnection, name: str, *, now: datetime) -> None:
