@@ -286,6 +286,61 @@ def test_news_arrive_without_a_reload_and_leave_alone_what_somebody_does(somebod
     assert ada.page.evaluate("document.body.dataset.same") == "yes"
 
 
+def answer_in_turn(visitor, *answers):
+    """Have the browser get these, as status and word, at `/live-page`."""
+    left = list(answers)
+
+    def answer(route):
+        status, word = left.pop(0)
+        route.fulfill(status=status, body=LIVE % (word, word, word), content_type="text/html; charset=utf-8")
+
+    visitor.page.route("**/live-page", answer)
+
+
+def test_a_page_that_could_not_be_fetched_says_so_and_is_fetched_again(somebody, server):
+    ada = somebody("operator")
+    answer_in_turn(ada, (200, "one"), (500, "an error"), (200, "two"))
+    with ada.page.expect_response("**/live?topics=devices"):
+        ada.go("/live-page")
+    server.operator.post("/devices/live-02/accept")
+    ada.page.get_by_text("Not up to date: asking again").wait_for()
+    assert ada.page.locator("#word").inner_text() == "one"
+    ada.page.locator("#word").get_by_text("two").wait_for()
+    ada.page.get_by_text("Not up to date").wait_for(state="hidden")
+
+
+def test_a_page_whose_thing_is_gone_says_that_it_is_gone(somebody, server):
+    ada = somebody("operator")
+    answer_in_turn(ada, (200, "one"), (404, "no such page"))
+    with ada.page.expect_response("**/live?topics=devices"):
+        ada.go("/live-page")
+    server.operator.post("/devices/live-03/accept")
+    ada.page.get_by_text("What this page showed is no longer there").wait_for()
+
+
+def test_a_link_that_was_cut_without_a_word_is_noticed(somebody):
+    ada = somebody("operator")
+    ada.page.clock.install()
+    with ada.page.expect_response("**/live?*"):
+        ada.go("/fleet")
+    # Nothing is heard for as long as that, as far as the page can tell.
+    with ada.page.expect_response("**/live?*"):
+        ada.page.clock.fast_forward(60_000)
+    ada.page.get_by_text("Not live").wait_for(state="hidden")
+
+
+def test_a_page_opened_in_the_background_takes_no_connection_until_it_is_looked_at(somebody):
+    ada = somebody("operator")
+    ada.page.add_init_script(
+        "Object.defineProperty(document, 'hidden', {get: () => !window.looked, configurable: true})"
+    )
+    ada.go("/fleet")
+    ada.page.wait_for_load_state("networkidle")
+    assert not [url for url in ada.requests if "/live?" in url]
+    with ada.page.expect_response("**/live?*"):
+        ada.page.evaluate("window.looked = true; document.dispatchEvent(new Event('visibilitychange'))")
+
+
 @pytest.mark.parametrize("topics", ["", ",,", "a\nb", ",".join(map(str, range(40))), "x" * 400])
 def test_nobody_listens_to_what_cannot_change(server, topics):
     answer = server.operator.request("GET", f"/live?{urlencode({'topics': topics})}", prefix="")

@@ -58,7 +58,7 @@ def test_a_quiet_page_is_told_that_the_line_is_there(rig, monkeypatch):
     async def story():
         events = rig.events("devices")
         await anext(events)
-        assert await anext(events) == b": still here\n\n"
+        assert await anext(events) == b"event: here\ndata: \n\n"
         await events.aclose()
 
     asyncio.run(story())

@@ -24,12 +24,14 @@ PAUSE_SECONDS: Final = 1.0
 _MOST_TOPICS: Final = 16
 _LONGEST_TOPIC: Final = 300
 _READY: Final = b"event: ready\ndata: \n\n"
-_STILL_HERE: Final = b": still here\n\n"
+_STILL_HERE: Final = b"event: here\ndata: \n\n"
 
 
 @get("/live", media_type="text/event-stream")
 async def live(request: ServerRequest, topics: str = "", since: int | None = None) -> Stream:
     """Stream `ready`, then `changed` with the topics that did, then `end` with a reason.
+
+    While nothing changes `here` is said now and then: a page that misses it knows that its link was cut.
 
     `since` is the number of changes at which the page was made.
     """

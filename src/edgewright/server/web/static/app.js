@@ -10,6 +10,9 @@
   const DEBOUNCE = 300;
   const RETRY_FIRST = 1_000;
   const RETRY_LAST = 30_000;
+  // The server says every 20 s that it is there (HEARTBEAT_SECONDS in web/live.py).
+  const SILENCE = 50_000;
+  const PATIENCE = 30_000;
 
   // What a person did to the page stays: what is open, what was typed, what is chosen.
   const keep = {
@@ -33,19 +36,28 @@
     refreshing = true;
     const begun = performance.now();
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html", "x-edgewright-live": "1" }, cache: "no-store" });
+      const answer = await fetch(location.href, {
+        headers: { accept: "text/html", "x-edgewright-live": "1" }, cache: "no-store", signal: AbortSignal.timeout(PATIENCE),
+      });
       if (answer.redirected || answer.status === 401) {
         leave();
         return;
       }
       if (answer.ok) {
         put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        failures = 0;
+        tell("stale", "");
+      } else if (answer.status === 404) {
+        tell("stale", "What this page showed is no longer there");
+      } else {
+        later();
       }
     } catch (error) {
-      if (!(error instanceof TypeError)) {
+      // No connection, a broken one, or none in time. Events that still come do not make the page true.
+      if (!(error instanceof TypeError || error instanceof DOMException)) {
         throw error;
       }
-      again = false; // No connection: the events' own reconnection brings a refresh.
+      later();
     } finally {
       took = Math.min(performance.now() - begun, 5_000);
       refreshing = false;
@@ -56,10 +68,20 @@
     }
   }
 
+  // What could not be fetched is fetched again, and until then nobody is to believe the page.
+  let failures = 0;
+  function later() {
+    again = false;
+    failures += 1;
+    tell("stale", "Not up to date: asking again");
+    clearTimeout(timer);
+    timer = setTimeout(() => { if (!document.hidden) { refresh(); } }, Math.min(RETRY_FIRST * 2 ** failures, RETRY_LAST));
+  }
+
   // Whoever is signed out is led to sign in, but not while something is typed that would be lost.
   function leave() {
     if (document.querySelector("form[data-touched]")) {
-      tell("Signed out: load the page again to go on");
+      tell("lost", "Signed out: load the page again to go on");
     } else {
       location.reload();
     }
@@ -93,26 +115,33 @@
     let delay = RETRY_FIRST;
     let source;
     let retry;
+    let watch;
     let wasLost = false;
     // What changed since the page was made, before anybody listened: told at the first connection.
     let since = `&since=${document.body.dataset.seen}`;
 
     function connect() {
-      clearTimeout(retry);
+      shut();
       source = new EventSource(`/live?topics=${encodeURIComponent(topics)}${since}`);
       since = "";
+      listen();
       source.addEventListener("ready", () => {
         delay = RETRY_FIRST;
-        tell("");
+        tell("lost", "");
+        listen();
         if (wasLost) {
           wasLost = false;
           soon();
         }
       });
-      source.addEventListener("changed", soon);
+      source.addEventListener("changed", () => {
+        listen();
+        soon();
+      });
+      source.addEventListener("here", listen);
       source.addEventListener("end", (event) => {
         if (event.data === "signed-out") {
-          source.close();
+          shut();
           leave();
         } else {
           lost();
@@ -121,36 +150,52 @@
       source.addEventListener("error", lost);
     }
 
-    function lost() {
-      source.close();
-      wasLost = true;
-      tell("Not live: connecting again");
+    function shut() {
+      source?.close();
       clearTimeout(retry);
+      clearTimeout(watch);
+    }
+
+    // A link that was cut says nothing, not even that it was cut.
+    function listen() {
+      clearTimeout(watch);
+      watch = setTimeout(lost, SILENCE);
+    }
+
+    function lost() {
+      shut();
+      wasLost = true;
+      tell("lost", "Not live: connecting again");
       retry = setTimeout(connect, delay * (0.75 + Math.random() / 2));
       delay = Math.min(delay * 2, RETRY_LAST);
     }
 
-    connect();
-    // A page in the background gives its connection back: browsers have few of them for one address.
-    document.addEventListener("visibilitychange", () => {
-      if (document.hidden) {
-        source.close();
-        clearTimeout(retry);
-      } else {
-        wasLost = true;
-        connect();
-      }
-    });
-    addEventListener("online", () => { if (wasLost) { connect(); } });
-    addEventListener("pagehide", () => source.close());
-    addEventListener("pageshow", (event) => { if (event.persisted) { wasLost = true; connect(); } });
+    function back() {
+      wasLost = true;
+      connect();
+    }
+
+    // A page in the background gives its connection back, and one opened there waits with it: browsers have
+    // few of them for one address, and without a free one no page loads at all.
+    if (document.hidden) {
+      wasLost = true;
+    } else {
+      connect();
+    }
+    document.addEventListener("visibilitychange", () => (document.hidden ? shut() : back()));
+    addEventListener("online", () => { if (wasLost && !document.hidden) { connect(); } });
+    addEventListener("pagehide", shut);
+    addEventListener("pageshow", (event) => { if (event.persisted && !document.hidden) { back(); } });
   }
 
-  function tell(text) {
+  // Why the page may not be true, if it may not: the first of these that holds.
+  const notes = { lost: "", stale: "" };
+  function tell(kind, text) {
+    notes[kind] = text;
     const note = byId("offline");
     if (note) {
-      note.hidden = !text;
-      note.textContent = text;
+      note.textContent = notes.lost || notes.stale;
+      note.hidden = !note.textContent;
     }
   }
 
