@@ -318,6 +318,22 @@ def test_a_page_whose_thing_is_gone_says_that_it_is_gone(somebody, server):
     ada.page.get_by_text("What this page showed is no longer there").wait_for()
 
 
+def test_changes_that_never_end_do_not_keep_a_page_from_following(somebody):
+    ada = somebody("operator")
+    answer_in_turn(ada, (200, "one"), *[(200, "two")] * 50)
+    ada.page.add_init_script("""
+        window.EventSource = class extends EventTarget {
+            constructor() {
+                super();
+                setInterval(() => this.dispatchEvent(new Event('changed')), 50);
+            }
+            close() {}
+        }
+    """)
+    ada.go("/live-page")
+    ada.page.locator("#word").get_by_text("two").wait_for()
+
+
 def test_a_link_that_was_cut_without_a_word_is_noticed(somebody):
     ada = somebody("operator")
     ada.page.clock.install()

@@ -74,8 +74,7 @@
     again = false;
     failures += 1;
     tell("stale", "Not up to date: asking again");
-    clearTimeout(timer);
-    timer = setTimeout(() => { if (!document.hidden) { refresh(); } }, Math.min(RETRY_FIRST * 2 ** failures, RETRY_LAST));
+    within(Math.min(RETRY_FIRST * 2 ** failures, RETRY_LAST));
   }
 
   // Whoever is signed out is led to sign in, but not while something is typed that would be lost.
@@ -104,12 +103,24 @@
     }
   }
 
+  // A page that takes long to make is made less often: at most a fifth of the time goes into it. What changes
+  // all the time puts nothing off: the earliest moment asked for holds.
   let timer;
-  // A page that takes long to make is made less often: at most a fifth of the time goes into it.
-  function soon() {
-    clearTimeout(timer);
-    timer = setTimeout(refresh, Math.max(DEBOUNCE, 4 * took));
+  let due = Infinity;
+  function within(delay) {
+    const at = performance.now() + delay;
+    if (at < due) {
+      clearTimeout(timer);
+      due = at;
+      timer = setTimeout(() => {
+        due = Infinity;
+        if (!document.hidden) {
+          refresh();
+        }
+      }, delay);
+    }
   }
+  const soon = () => within(Math.max(DEBOUNCE, 4 * took));
 
   function live(topics) {
     let delay = RETRY_FIRST;
