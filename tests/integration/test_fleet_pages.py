@@ -124,6 +124,16 @@ def test_a_policy_is_explained_then_suggested_then_withdrawn(server: ServerProce
     assert server.operator.request("GET", "/devices/new/policy").status == 404
 
 
+@pytest.mark.requirement("ST-25")
+def test_no_page_puts_what_was_said_before_a_change_beside_what_is_wanted_since(
+    server: ServerProcess, devices: object, ada: Browser
+) -> None:
+    for name, times in (("behind", 1), ("well", 0)):
+        (shown,) = server.operator.get(f"/devices/{name}")["deployments"]
+        for path in (f"/devices/{name}", f"/deployments/{shown['id']}"):
+            assert text_of(ada.get(path)).count("before the change") == times
+
+
 @pytest.mark.requirement("OFF-4", "ST-25")
 def test_no_page_of_deployments_calls_well_what_nobody_has_heard_of(
     server: ServerProcess, devices: object, ada: Browser
