@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from edgewright.agent.runtimes import (
     StorageError,
     StorageFullError,
 )
+from edgewright.agent.store import _Transaction
 from edgewright.protocol.deployment import ApplicationDeployment
 from support.bench import ID, OTHER, Bench, Crash, Fuse, with_fuse
 from support.fake_runtime import FakeRuntime
@@ -147,9 +149,7 @@ class Witness:
         self.runtime = runtime
         self.manifests = manifests
         self.proved: dict[str, str] = {}  # deployment id to the digest that came up whole last
-        self.held: dict[str, str] = {}  # and to the one that was begun or repaired last, or came back
-        self.begun: dict[str, str] = {}  # and to the one that was begun last
-        self.failed: dict[str, str] = {}  # and to the one that failed last
+        self.begun: dict[str, list[str]] = {}  # and to those that were begun, repaired or came back, in order
         self.accepted = 0
         self.taken_up = {0}  # the manifests that the agent has remembered what they want of
         self._subject: Revision | None = None
@@ -160,24 +160,29 @@ class Witness:
         with pytest.MonkeyPatch.context() as patch:
             write, queue, commit, begin = Ledger._write, Outbox.queue, Ledger.commit, Ledger.begin
             roll_back, take_up, drop = Ledger.roll_back, Ledger.take_up, Ledger.drop
+            enter, leave = _Transaction.__enter__, _Transaction.__exit__
+            before: tuple[dict[str, str], dict[str, list[str]]] = {}, {}
+
+            def watched_enter(transaction: _Transaction) -> None:
+                nonlocal before
+                enter(transaction)
+                if transaction._outermost:
+                    before = deepcopy((self.proved, self.begun))
+
+            def watched_leave(transaction: _Transaction, kind: Any, *rest: object) -> None:
+                leave(transaction, kind, *rest)
+                if transaction._outermost and kind is not None:
+                    self.proved, self.begun = before  # the step was not completed
 
             def watched_write(ledger: Ledger, revision: Revision, **how: Any) -> bool:
                 self._subject = revision
-                before = dict(self.held)
-                if revision.stage in BEGUN:
-                    self.held[revision.deployment_id] = revision.digest
-                elif revision.stage is Stage.FAILED:
-                    self.held.setdefault(revision.deployment_id, revision.digest)
-                    self.failed[revision.deployment_id] = revision.digest
+                siblings = {each.digest: each.stage for each in ledger.of(revision.deployment_id)}
+                if revision.stage in BEGUN and siblings.get(revision.digest) not in BEGUN:
+                    self.has_begun(revision)
                 elif revision.stage in {Stage.REMOVING, Stage.REMOVED}:
                     self.proved.pop(revision.deployment_id, None)
-                    self.held.pop(revision.deployment_id, None)
                     self.begun.pop(revision.deployment_id, None)
-                try:
-                    return write(ledger, revision, **how)
-                except Crash:
-                    self.held = before  # the step was not completed
-                    raise
+                return write(ledger, revision, **how)
 
             def watched_queue(outbox: Outbox, name: str, method: str, path: str, body: bytes) -> bool:
                 if name.startswith("status/") and self._subject is not None:
@@ -186,20 +191,20 @@ class Witness:
 
             def watched_begin(ledger: Ledger, revision: Revision) -> None:
                 begin(ledger, revision)
-                self.begun[revision.deployment_id] = revision.digest
+                if revision.stage in BEGUN:
+                    self.has_begun(revision)
 
             def watched_drop(ledger: Ledger, revision: Revision) -> None:
                 drop(ledger, revision)
-                for known in (self.held, self.begun):
-                    if known.get(revision.deployment_id) == revision.digest:
-                        del known[revision.deployment_id]
+                known = self.begun.get(revision.deployment_id, [])
+                if revision.digest in known:
+                    known.remove(revision.digest)
 
             def watched_commit(ledger: Ledger, revision: Revision, *, keep: int) -> Revision:
                 self.check_whole(revision)
                 done = commit(ledger, revision, keep=keep)
                 self.proved[revision.deployment_id] = revision.digest
-                self.begun[revision.deployment_id] = revision.digest
-                self.failed.pop(revision.deployment_id, None)
+                self.has_begun(revision)
                 return done
 
             def watched_roll_back(ledger: Ledger, revision: Revision, good: Revision) -> None:
@@ -207,7 +212,7 @@ class Witness:
                 known = self.proved.get(good.deployment_id)
                 assert known in {None, good.digest}, "rolled back to something else than the last good one"
                 roll_back(ledger, revision, good)
-                self.held[good.deployment_id] = self.begun[good.deployment_id] = good.digest
+                self.has_begun(good)
 
             def watched_take_up(ledger: Ledger, revisions: Any, **how: Any) -> None:
                 accepted = ledger._store.accepted()
@@ -217,6 +222,8 @@ class Witness:
                 take_up(ledger, revisions, **how)
                 self.taken_up.add(self.accepted)
 
+            patch.setattr(_Transaction, "__enter__", watched_enter)
+            patch.setattr(_Transaction, "__exit__", watched_leave)
             patch.setattr(Ledger, "_write", watched_write)
             patch.setattr(Outbox, "queue", watched_queue)
             patch.setattr(Ledger, "begin", watched_begin)
@@ -225,6 +232,12 @@ class Witness:
             patch.setattr(Ledger, "roll_back", watched_roll_back)
             patch.setattr(Ledger, "take_up", watched_take_up)
             yield patch
+
+    def has_begun(self, revision: Revision) -> None:
+        known = self.begun.setdefault(revision.deployment_id, [])
+        if revision.digest in known:
+            known.remove(revision.digest)
+        known.append(revision.digest)
 
     def check_copies(self) -> None:
         """What the last good revision is started from is here, but for what somebody else took away."""
@@ -260,7 +273,10 @@ class Witness:
                 assert self.runtime.runs(deployment_id, name, digest), f"{message}: {name} does not"
 
     def check_version(self, subject: Revision, adopted: int) -> None:
-        """It is that of the newest manifest with the revision that is held (spec: ST-21 to ST-24)."""
+        """It is that of the newest manifest with the revision that is held (spec: ST-21 to ST-24).
+
+        While one waits, that is the one begun last of those that are not forgotten.
+        """
         deployment_id, stage = subject.deployment_id, subject.stage
         current = self.manifests[self.accepted]
         if stage in {Stage.REMOVING, Stage.REMOVED}:
@@ -270,20 +286,11 @@ class Witness:
             assert adopted == self.accepted
             return
         assert stage in HELD | WAITING
-        if stage in HELD:
-            held = {subject.digest}
-        else:
-            # Where a repair of the good one fails as well, that or the one begun before may count as held.
-            # So may, where nothing good is there, what failed last although it was never begun.
-            candidates = (self.held, self.begun, self.failed)
-            held = {each[deployment_id] for each in candidates if deployment_id in each}
-            held = held or {subject.digest}
+        begun = self.begun.get(deployment_id) if stage in WAITING else None
+        held = begun[-1] if begun else subject.digest
         known = self.taken_up | {self.accepted}
-        right = {
-            max(number for number in known if self.manifests[number].get(deployment_id) == digest)
-            for digest in held
-        }
-        assert adopted in right, f"{stage}: {adopted} is none of {right}"
+        right = max(number for number in known if self.manifests[number].get(deployment_id) == held)
+        assert adopted == right, f"{stage}: {adopted} is not {right}"
 
 
 class DeviceLife(RuleBasedStateMachine):

@@ -187,7 +187,7 @@ class _Course:
         )
         for each in components:
             self._revision = self._revision.with_component(each.name, State.INSTALLING)
-        self._write(self._revision)
+        self._tools.ledger.repair(self._revision)
         if not self._each(components, self._bring_here):
             return self._outcome()
         return self._bring_up(components, attempts=action.tries)

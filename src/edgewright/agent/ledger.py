@@ -30,8 +30,8 @@ from edgewright.protocol.status import State
 Key = tuple[str, str]
 """Deployment id and digest."""
 _SELECT = (
-    "SELECT deployment_id, digest, stage, adopted, name, components, error, verified, attempts,"
-    " leaving, stand_in, changed FROM revisions"
+    "SELECT deployment_id, digest, stage, adopted, name, components, error, verified, begun,"
+    " attempts, leaving, stand_in, changed FROM revisions"
 )
 _RELEASE = "release"
 
@@ -84,6 +84,19 @@ class Ledger:
                 (Stage.SUPERSEDED, *revision.key),
             )
             queued = self._write(revision)
+            if revision.stage is Stage.REMOVING:  # nothing is held any more, wanted again or not
+                query = "UPDATE revisions SET begun = 0 WHERE deployment_id = ?"
+                self._store.connection.execute(query, (revision.deployment_id,))
+            else:
+                self._count_as_begun(revision)
+        if queued:
+            self._notify()
+
+    def repair(self, revision: Revision) -> None:
+        """Remember that what stopped of a good revision is being put back; the others stay as they are."""
+        with self._store.transaction():
+            queued = self._write(revision)
+            self._count_as_begun(revision)
         if queued:
             self._notify()
 
@@ -102,6 +115,7 @@ class Ledger:
             for each in forgotten(siblings, revision, keep):
                 self.drop(each)
             queued = self._write(revision)
+            self._count_as_begun(revision)
         if queued:
             self._notify()
         return revision
@@ -110,6 +124,7 @@ class Ledger:
         """Remember that `good` runs whole in place of `revision`, which is what is reported, in one step."""
         with self._store.transaction():
             self._write(good, reported=False)
+            self._count_as_begun(good)
             queued = self._write(revision)
         if queued:
             self._notify()
@@ -162,18 +177,28 @@ class Ledger:
         if queued:
             self._notify()
 
+    def _count_as_begun(self, revision: Revision) -> None:
+        """Note that `revision` is the one of its deployment that was begun last (spec: ST-21)."""
+        self._store.connection.execute(
+            "UPDATE revisions SET begun = 1 +"
+            " (SELECT max(begun) FROM revisions WHERE deployment_id = ?1)"
+            " WHERE deployment_id = ?1 AND digest = ?2",
+            revision.key,
+        )
+
     def _write(self, revision: Revision, *, reported: bool = True) -> bool:
         """Write one revision and queue its status; return whether that says anything new.
 
         Nothing is said of one that was replaced, nor of one that runs while something has still to go for it:
-        it is completely applied only then (spec: ST-8).
+        it is completely applied only then (spec: ST-8). `begun` is taken over from one that is new here, and
+        counted by the steps that begin one after that.
         """
         components = [[each.name, each.state, _plain(each.failure)] for each in revision.components]
         failure = None if revision.failure is None else json.dumps(_plain(revision.failure))
         self._store.connection.execute(
             "INSERT INTO revisions (deployment_id, digest, stage, adopted, name, components, error,"
-            " verified, attempts, changed, leaving, stand_in)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            " verified, attempts, changed, leaving, stand_in, begun)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
             " ON CONFLICT (deployment_id, digest) DO UPDATE SET stage = ?3, adopted = ?4, name = ?5,"
             " components = ?6, error = ?7, verified = ?8, attempts = ?9, changed = ?10, leaving = ?11,"
             " stand_in = ?12",
@@ -189,6 +214,7 @@ class Ledger:
                 self._clock(),
                 json.dumps(revision.leaving),
                 None if revision.stand_in is None else json.dumps(asdict(revision.stand_in)),
+                revision.begun,
             ),
         )
         unfinished = revision.stage is Stage.INSTALLED and revision.leaving
@@ -213,8 +239,8 @@ def _failure(plain: list[str] | None) -> Failure | None:
 
 
 def _revision(*row: Any) -> Revision:
-    deployment_id, digest, stage, adopted, name, components, error, verified, attempts, *rest = row
-    leaving, stand_in, changed = rest
+    deployment_id, digest, stage, adopted, name, components, error, verified, begun, *rest = row
+    attempts, leaving, stand_in, changed = rest
     return Revision(
         deployment_id=deployment_id,
         digest=digest,
@@ -227,6 +253,7 @@ def _revision(*row: Any) -> Revision:
         ),
         failure=_failure(None if error is None else json.loads(error)),
         verified=verified,
+        begun=begun,
         attempts=attempts,
         leaving=tuple(json.loads(leaving)),
         stand_in=None if stand_in is None else StandIn(**json.loads(stand_in)),

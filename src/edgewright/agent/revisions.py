@@ -153,7 +153,8 @@ class Revision:
 
     `digest` is that of its document, `adopted` the newest manifest version that names it, `name` the
     document's `metadata.name`, `components` all of its components in order. `verified` is 0 until it once
-    came up whole; of two revisions that did, the one with the greater number did so later. `attempts` counts
+    came up whole; of two revisions that did, the one with the greater number did so later. `begun` is 0 until
+    it was begun, and tells in the same way which one was begun, or brought back, later. `attempts` counts
     tries in a row that did not get it further, `changed` is when it was written last (unix seconds).
     `leaving` are components of the deployment that it does not have and that go once it runs, `stand_in` is
     what runs in its place.
@@ -167,6 +168,7 @@ class Revision:
     components: tuple[Progress, ...]
     failure: Failure | None = None
     verified: int = 0
+    begun: int = 0
     attempts: int = 0
     leaving: tuple[str, ...] = ()
     stand_in: StandIn | None = None
@@ -211,16 +213,14 @@ def reported(revisions: Sequence[Revision]) -> list[Revision]:
 def adopted_version(revision: Revision, siblings: Iterable[Revision]) -> int:
     """Return the manifest version to report `revision` with: that of what is held (spec: ST-21, ST-22).
 
-    `siblings` are the deployment's other revisions. What was begun is held. Until then the revision that runs
-    is, and on a first install there is nothing older (spec: ST-24, OP-20).
+    `siblings` are the deployment's revisions, itself among them. What was begun is held, whatever became of
+    it. Until then that is what was begun last, and on a first install there is no such thing (spec: ST-24,
+    OP-20).
     """
     if revision.stage not in WAITING:
         return revision.adopted
-    # What failed before it was begun leaves an older revision in place, and that is the one held.
-    held = [each for each in siblings if each.stage in HELD and each.key != revision.key]
-    # One that runs whole came up after the others, which had all given way to whatever was begun last.
-    held.sort(key=lambda each: (each.stage is S.INSTALLED, each.stage not in GIVEN_UP, each.adopted))
-    return held[-1].adopted if held else revision.adopted
+    held = max((each for each in siblings if each.begun), key=lambda each: each.begun, default=revision)
+    return held.adopted
 
 
 def last_good(revisions: Sequence[Revision]) -> Revision | None:

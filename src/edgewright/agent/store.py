@@ -24,7 +24,7 @@ from edgewright.agent.paths import Paths
 from edgewright.agent.reserve import SCARCE_BYTES, free_bytes
 from edgewright.protocol.errors import EdgewrightError
 
-_VERSION = 3
+_VERSION = 4
 _CONSENT = """
 CREATE TABLE approvals (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -64,7 +64,7 @@ CREATE TABLE revisions (
     deployment_id TEXT NOT NULL, digest TEXT NOT NULL,
     stage TEXT NOT NULL, adopted TEXT NOT NULL, name TEXT NOT NULL, components TEXT NOT NULL,
     error TEXT, verified INTEGER NOT NULL, attempts INTEGER NOT NULL, changed REAL NOT NULL,
-    leaving TEXT NOT NULL DEFAULT '[]', stand_in TEXT,
+    leaving TEXT NOT NULL DEFAULT '[]', stand_in TEXT, begun INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (deployment_id, digest)
 );
 CREATE TABLE reports (
@@ -86,6 +86,13 @@ _UPGRADES = {
         "ALTER TABLE revisions ADD COLUMN stand_in TEXT",
     ),
     2: tuple(_CONSENT.split(";\n")),
+    3: (
+        "ALTER TABLE revisions ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
+        # Their order was not written down. What runs whole came up after the others, and what failed may
+        # never have been begun.
+        "UPDATE revisions SET begun = CASE WHEN stage = 'installed' THEN 3 WHEN stage IN ('applying',"
+        " 'verifying') THEN 2 WHEN stage IN ('failed', 'rolling-back', 'rolled-back') THEN 1 ELSE 0 END",
+    ),
 }
 _KEPT_EVENTS = 500
 _KEPT_REFUSALS = 64

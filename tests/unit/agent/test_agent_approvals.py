@@ -248,6 +248,7 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(tmp_path: Path) 
     with sqlite3.connect(path) as database:
         for table in ("approvals", "overrides", "holds", "audit", "durations"):
             database.execute(f"DROP TABLE {table}")
+        database.execute("ALTER TABLE revisions DROP COLUMN begun")
         database.execute("PRAGMA user_version = 2")
     database.close()
     store = Store(path)

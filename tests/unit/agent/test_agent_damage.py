@@ -282,6 +282,15 @@ def test_what_was_installed_is_known_again_with_the_version_it_was_reported_with
     assert "shop" in store.events()[0].message
 
 
+@pytest.mark.requirement("ST-21", "ST-22")
+def test_what_was_begun_last_is_known_again(paths):
+    on_disk(paths, revision(adopted=3, begun=2), revision(N, Stage.SUPERSEDED, adopted=4, begun=1))
+    store = make(paths, manifest(5))
+    store.set_meta(REBUILT, "lost")
+    recover(paths, store, ledger_of(store), NoSession())
+    assert {each.digest: each.begun for each in ledger_of(store).revisions()} == {G: 2, N: 1}
+
+
 def test_what_failed_stays_failed_and_what_runs_in_its_place_is_known():
     stand_in = StandIn(digest=G, versions="1.0.0")
     failed = revision(

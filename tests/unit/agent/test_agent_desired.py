@@ -195,27 +195,42 @@ def test_what_is_taken_up_already_needs_no_change():
     ("known", "stage", "adopted"),
     [
         pytest.param([], Stage.ACCEPTED, 9, id="a first install has its own"),
-        pytest.param([revision(B, Stage.INSTALLED, 4)], Stage.READY, 4, id="an update not begun has the old"),
-        pytest.param([revision(B, Stage.SUPERSEDED, 4)], Stage.APPLYING, 9, id="what was begun has its own"),
-        pytest.param([revision(B, Stage.SUPERSEDED, 4)], Stage.FAILED, 9, id="also when it failed"),
-        pytest.param([revision(B, Stage.INSTALLED, 4)], Stage.ROLLED_BACK, 9, id="and was rolled back"),
         pytest.param(
-            [revision(B, Stage.SUPERSEDED, 7, verified=1), revision(C, Stage.FAILED, 5)],
+            [revision(B, Stage.INSTALLED, 4, begun=1)], Stage.READY, 4, id="an update not begun has the old"
+        ),
+        pytest.param(
+            [revision(B, Stage.SUPERSEDED, 4, begun=1)], Stage.APPLYING, 9, id="what was begun has its own"
+        ),
+        pytest.param([revision(B, Stage.SUPERSEDED, 4, begun=1)], Stage.FAILED, 9, id="also when it failed"),
+        pytest.param(
+            [revision(B, Stage.INSTALLED, 4, begun=2)], Stage.ROLLED_BACK, 9, id="and was rolled back"
+        ),
+        pytest.param(
+            [revision(B, Stage.SUPERSEDED, 7, verified=1, begun=1), revision(C, Stage.FAILED, 5, begun=2)],
             Stage.ACCEPTED,
             5,
             id="after a failure the failed one is held",
         ),
         pytest.param(
-            [revision(C, Stage.APPLYING, 5), revision(B, Stage.INSTALLED, 4)],
+            [revision(C, Stage.APPLYING, 5, begun=1), revision(B, Stage.INSTALLED, 4, begun=2)],
             Stage.ACCEPTED,
             4,
             id="what came up whole in place of one that was interrupted is held",
         ),
         pytest.param(
-            [revision(B, Stage.INSTALLED, 4), revision(C, Stage.FAILED, 5)],
+            [revision(C, Stage.FAILED, 5, begun=1), revision(B, Stage.FAILED, 4, begun=2)],
+            Stage.ACCEPTED,
+            4,
+            id="of two that failed the one begun last",
+        ),
+        pytest.param(
+            [revision(B, Stage.INSTALLED, 4, begun=1), revision(C, Stage.FAILED, 5)],
             Stage.ACCEPTED,
             4,
             id="what failed before it was begun is not held",
+        ),
+        pytest.param(
+            [revision(C, Stage.FAILED, 5)], Stage.ACCEPTED, 9, id="also where nothing else is there"
         ),
     ],
 )

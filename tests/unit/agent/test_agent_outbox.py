@@ -191,6 +191,25 @@ def test_a_damaged_database_is_moved_aside(tmp_path, content):
     assert (tmp_path / "state.db.damaged-1").read_bytes() == content
 
 
+def test_a_database_from_before_it_counted_what_was_begun_is_given_an_order(tmp_path):
+    path = tmp_path / "state.db"
+    stages = ["failed", "installed", "applying", "accepted", "superseded"]
+    Store(str(path)).close()
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE revisions DROP COLUMN begun")
+        database.executemany(
+            "INSERT INTO revisions (deployment_id, digest, stage, adopted, name, components, verified,"
+            " attempts, changed) VALUES ('a', ?1, ?1, '1', 'a', '[]', 0, 0, 0.0)",
+            [(stage,) for stage in stages],
+        )
+        database.execute("PRAGMA user_version = 3")
+    database.close()
+    store = Store(str(path))
+    rows = store.connection.execute("SELECT stage FROM revisions WHERE begun ORDER BY begun").fetchall()
+    assert [stage for (stage,) in rows] == ["failed", "applying", "installed"]
+    store.close()
+
+
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
     path = tmp_path / "state.db"
     with sqlite3.connect(path) as database:

@@ -108,6 +108,33 @@ def test_what_is_repaired_after_another_one_was_begun_has_its_own_version_not_th
     assert told[-1] == ("pending", third)
 
 
+@pytest.mark.requirement("ST-21", "ST-22")
+def test_where_a_repair_fails_after_an_update_did_what_was_repaired_is_held(bench):
+    bench.runtime.refused_revisions = {digest_of(NEXT)}
+    second = bench.receive(NEXT)
+    bench.round(policy=MANUAL)  # it was begun, failed, and stays as it is
+    bench.runtime.refused_revisions.add(digest_of(GOOD))
+    bench.runtime.unfetchable = {"less"}
+    bench.receive(LATER)
+    bench.round()
+    told = told_since(bench, 0)
+    assert ("pending", second) in told
+    assert ("failed", 1) in told  # the good one was begun again, and failed as well
+    assert told[-1] == ("pending", 1)
+
+
+@pytest.mark.requirement("ST-22", "ST-24")
+def test_of_two_first_installs_that_were_not_begun_each_has_its_own_version(tmp_path):
+    bench = Bench(tmp_path / "state")
+    bench.runtime.invalid, bench.runtime.unfetchable = {"more"}, {"less"}
+    first = bench.receive(NEXT)
+    bench.round()
+    assert told_since(bench, 0)[-1] == ("failed", first)
+    second = bench.receive(LATER)
+    bench.round()
+    assert told_since(bench, 0)[-1] == ("pending", second)
+
+
 @pytest.mark.requirement("ST-22", "ST-25")
 def test_once_something_newer_is_wanted_what_was_rolled_back_is_not_held_any_more(bench):
     bench.runtime.refused_revisions = {digest_of(NEXT)}
