@@ -344,6 +344,8 @@ class _Deployment:
         dropped = self._others(desired, remembered=whole)
         if revision.stage is Stage.ROLLED_BACK and not names and not dropped:
             return
+        if revision.stage is Stage.ROLLING_BACK and not names and self._found.observed is None:
+            return  # something of it did not run when last seen, and nobody can look now
         if names and not whole and not self._found.repairs:
             yield Leave(self._desired, revision, names, desired)
             return

@@ -135,6 +135,30 @@ def test_of_two_first_installs_that_were_not_begun_each_has_its_own_version(tmp_
     assert told_since(bench, 0)[-1] == ("pending", second)
 
 
+@pytest.fixture
+def doubted(bench):
+    """NEXT was rolled back; a component of GOOD has died since, and the engine does not answer any more."""
+    bench.runtime.refused_revisions = {digest_of(NEXT)}
+    bench.receive(NEXT)
+    bench.round()
+    bench.runtime.break_down(ID, "db")
+    bench.round(policy="repair: report-only")
+    bench.runtime.engine_down = True
+    return bench
+
+
+@pytest.mark.requirement("ST-1", "ST-8")
+def test_what_had_died_is_not_said_to_run_again_while_nobody_can_look(doubted):
+    before = len(doubted.reports)
+    doubted.round()
+    assert len(doubted.reports) == before
+    assert "db not running" in doubted.last()["status"]["error"]["message"]
+    doubted.runtime.engine_down = False
+    doubted.now += CALM_SECONDS
+    doubted.round()
+    assert doubted.last()["status"]["error"]["message"].endswith("is running again")
+
+
 @pytest.mark.requirement("ST-22", "ST-25")
 def test_once_something_newer_is_wanted_what_was_rolled_back_is_not_held_any_more(bench):
     bench.runtime.refused_revisions = {digest_of(NEXT)}
