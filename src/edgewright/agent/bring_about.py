@@ -16,7 +16,7 @@ from edgewright.agent.desired import (
     overtaken,
     take_up,
 )
-from edgewright.agent.ledger import Ledger
+from edgewright.agent.ledger import Key, Ledger
 from edgewright.agent.objects import Objects
 from edgewright.agent.plan import (
     Action,
@@ -34,13 +34,13 @@ from edgewright.agent.plan import (
 )
 from edgewright.agent.removal import may_begin
 from edgewright.agent.retention import drop_snapshots
-from edgewright.agent.revisions import BEGUN, Revision, Stage
+from edgewright.agent.revisions import BEGUN, GIVEN_UP, Revision, Stage
 from edgewright.agent.runtimes import Component, ComponentError, EngineError, ObservedComponent, Runtime
 from edgewright.agent.tools import Tools
 
 ENGINE_SECONDS = 60.0
 """How often to look again for an engine that is not there."""
-Kept = Mapping[tuple[str, str], Desired]
+Kept = Mapping[Key, Desired]
 """What can be read of revisions that are remembered and not wanted now, by their key."""
 
 
@@ -72,9 +72,8 @@ def bring_about(
     """
     ledger = tools.ledger
     drop_snapshots(tools.paths, ledger.revisions())
-    leave_behind(wanted.desired, ledger)
-    taken = taken_up(wanted.desired, ledger, retry_all=retry_all)
-    revisions = with_changes(ledger.revisions(), taken)
+    turn = turned(wanted.desired, ledger, retry_all=retry_all)
+    revisions = turn.over(ledger.revisions())
     kept = load_kept(revisions, wanted.desired, objects, host)
 
     def planned(revisions: Sequence[Revision]) -> tuple[list[Action], float | None]:
@@ -95,7 +94,12 @@ def bring_about(
     removals = {each.revision.deployment_id: each.runs for each in actions if isinstance(each, Remove)}
     tools.gate.settle(scene(wanted.desired, ledger, removals))
     # Looked at first, remembered then: what turns out not to run is never reported as if it did.
-    ledger.take_up(taken, in_doubt=set(_in_doubt(actions)))
+    unseen = set() if delay is None else turn.doubtful
+    ledger.take_up(
+        turn.changed,
+        overtaken=[each for each in turn.overtaken if each.key not in unseen],
+        in_doubt={*_in_doubt(actions), *unseen},
+    )
     delays = [delay, *(each for action in actions for each in _carry_out(action, tools))]
     if failed := _failed(ledger.revisions()) - before:
         for action in _flat(planned(ledger.revisions())[0]):
@@ -149,25 +153,55 @@ def scene(desired: Sequence[Desired], ledger: Ledger, removals: Mapping[str, str
     return Scene(wanted=wanted, revisions=ledger.revisions(), removals=removals)
 
 
-def leave_behind(desired: Sequence[Desired], ledger: Ledger) -> None:
-    """Forget revisions overtaken before they were begun; good ones stay known, to fall back to."""
-    for revision in overtaken(desired, ledger.revisions()):
-        if revision.verified:
-            # How often it was tried to fetch it says nothing about repairing it.
-            ledger.record(replace(revision.at(Stage.SUPERSEDED), attempts=0))
-        else:
-            ledger.drop(revision)
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What to remember otherwise because of what is wanted: `overtaken` is forgotten, in the same step.
+
+    Killed between the two, a deployment that is not wanted any more by then would be one nobody knows of,
+    and never reported as removed.
+    """
+
+    overtaken: Sequence[Revision]
+    changed: Sequence[Revision]
+
+    def over(self, revisions: Iterable[Revision]) -> list[Revision]:
+        """Return `revisions` as they are after it, new ones last."""
+        gone = {each.key for each in self.overtaken}
+        known = {each.key: each for each in revisions if each.key not in gone}
+        return list({**known, **{each.key: each for each in self.changed}}.values())
+
+    @property
+    def doubtful(self) -> set[Key]:
+        """The keys of what counts as installed and did not run when last seen, and of what it stands in for.
+
+        Wanted itself, it is reported once somebody can look; that it is in doubt is not forgotten before.
+        """
+        back = {each.key for each in self.overtaken if each.stage is Stage.ROLLING_BACK}
+        deployment_ids = {deployment_id for deployment_id, _ in back}
+        return back | {
+            each.key
+            for each in self.changed
+            if each.stage is Stage.INSTALLED and each.deployment_id in deployment_ids
+        }
 
 
-def taken_up(desired: Sequence[Desired], ledger: Ledger, *, retry_all: bool) -> list[Revision]:
-    """Return the wanted revisions that the ledger does not know as they stand now."""
+def turned(desired: Sequence[Desired], ledger: Ledger, *, retry_all: bool) -> Turn:
+    """Return how what the ledger knows changes so that it knows every wanted revision as it stands now.
+
+    Of those that were overtaken good ones stay known, to fall back to.
+    """
+    known = ledger.revisions()
+    left = overtaken(desired, known)
+    # How often it was tried to fetch it says nothing about repairing it.
+    kept = [replace(each.at(Stage.SUPERSEDED), attempts=0) for each in left if each.verified]
+    behind = Turn([each for each in left if not each.verified], kept)
     retry = {each.deployment_id for each in desired} if retry_all else ledger.retries()
-    return take_up(desired, ledger.revisions(), retry=retry)
-
-
-def with_changes(revisions: Sequence[Revision], changed: Sequence[Revision]) -> list[Revision]:
-    """Return `revisions` with those of `changed` in place of what is known of them, new ones last."""
-    return list({each.key: each for each in (*revisions, *changed)}.values())
+    changed = take_up(desired, behind.over(known), retry=retry)
+    # What stood in for one that goes is what is reported from now on, known to be wanted already or not.
+    given_up = {each.deployment_id for each in left if each.stage in GIVEN_UP}
+    wanted = {each.key for each in desired if each.deployment_id in given_up}
+    standing = [each for each in known if each.stage is Stage.INSTALLED and each.key in wanted]
+    return replace(behind, changed=Turn((), changed).over([*kept, *standing]))
 
 
 def observe(runtimes: Mapping[str, Runtime]) -> tuple[Observed | None, float | None]:

@@ -227,14 +227,24 @@ def _new(wanted: Desired) -> Revision:
 def overtaken(desired: Sequence[Desired], revisions: Sequence[Revision]) -> list[Revision]:
     """Return the revisions that nothing runs of and that are not wanted any more.
 
-    They were never begun, were refused, or have been rolled back.
+    They were never begun, were refused, or have been rolled back; also those on their way there, where what
+    came back in their place is wanted itself.
     """
     wanted = {each.deployment_id: each.digest for each in desired}
+    back = {
+        each.deployment_id
+        for each in revisions
+        if each.stage is Stage.INSTALLED and wanted.get(each.deployment_id) == each.digest
+    }
     return [
         each
         for each in revisions
         if wanted.get(each.deployment_id, each.digest) != each.digest
-        and (each.stage in WAITING | {Stage.ROLLED_BACK} or was_refused(each))
+        and (
+            each.stage in WAITING | {Stage.ROLLED_BACK}
+            or (each.stage in GIVEN_UP and each.deployment_id in back)
+            or was_refused(each)
+        )
     ]
 
 

@@ -5,7 +5,7 @@ So what was reported and what is remembered can never differ, wherever the proce
 
 import json
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -135,12 +135,21 @@ class Ledger:
         rows = self._store.connection.execute(query, (len(RETRY), RETRY))
         return {name.removeprefix(RETRY) for (name,) in rows}
 
-    def take_up(self, revisions: Sequence[Revision], *, in_doubt: Collection[Key] = ()) -> None:
-        """Remember the wanted revisions as they stand now; what a person wished is then under way.
+    def take_up(
+        self,
+        revisions: Sequence[Revision],
+        *,
+        overtaken: Iterable[Revision] = (),
+        in_doubt: Collection[Key] = (),
+    ) -> None:
+        """Remember the wanted revisions as they stand now, and forget those `overtaken`, in one step.
 
-        Of those `in_doubt` (keys) nothing is reported yet: what is to be done about them tells how they are.
+        What a person wished is then under way. Of those `in_doubt` (keys) nothing is reported yet: what is to
+        be done about them tells how they are.
         """
         with self._store.transaction():
+            for each in overtaken:
+                self.drop(each)
             queued = [self._write(each, reported=each.key not in in_doubt) for each in revisions]
             self._store.connection.execute(
                 "DELETE FROM meta WHERE substr(name, 1, ?) = ?", (len(RETRY), RETRY)

@@ -248,3 +248,11 @@ def test_what_was_overtaken_before_it_was_begun_is_named():
     ]
     assert overtaken([wanted(A, 9)], known) == known[1:]
     assert overtaken([], known) == []
+
+
+@pytest.mark.parametrize("stage", [Stage.FAILED, Stage.ROLLING_BACK])
+def test_what_failed_is_overtaken_once_what_runs_in_its_place_is_wanted(stage):
+    failed = revision(B, stage, 5)
+    assert overtaken([wanted(A, 9)], [revision(A, Stage.INSTALLED, 4), failed]) == [failed]
+    assert overtaken([wanted(A, 9)], [revision(A, Stage.SUPERSEDED, 4), failed]) == []
+    assert overtaken([wanted(C, 9)], [revision(A, Stage.INSTALLED, 4), failed]) == []

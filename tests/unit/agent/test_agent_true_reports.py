@@ -1,11 +1,13 @@
 """Each report is true when it is made: what runs is looked at first, and the version is of what is held."""
 
+from dataclasses import replace
+
 import pytest
 
 from edgewright.agent.plan import CALM_SECONDS
 from edgewright.agent.revisions import Stage
-from edgewright.agent.runtimes import StorageError, StorageFullError
-from support.bench import ID, Bench
+from edgewright.agent.runtimes import Health, StorageError, StorageFullError
+from support.bench import ID, Bench, Crash, Fuse, with_fuse
 from support.foreign_server import deployment_yaml, digest_of
 
 GOOD = deployment_yaml(ID, components=["db", "web"])
@@ -157,6 +159,54 @@ def test_what_had_died_is_not_said_to_run_again_while_nobody_can_look(doubted):
     doubted.now += CALM_SECONDS
     doubted.round()
     assert doubted.last()["status"]["error"]["message"].endswith("is running again")
+
+
+@pytest.mark.requirement("ST-1", "ST-8", "ST-21")
+def test_what_had_died_and_is_wanted_again_is_not_reported_installed_while_nobody_can_look(doubted):
+    before, version = len(doubted.reports), doubted.receive(GOOD)
+    doubted.round()
+    doubted.round()
+    assert told_since(doubted, before) == []
+    doubted.runtime.engine_down = False
+    doubted.round()
+    assert told_since(doubted, before) == [("installing", version), ("installed", version)]
+    assert [each.digest for each in doubted.revisions()] == [digest_of(GOOD)]
+
+
+@pytest.mark.requirement("ST-1", "ST-8", "ST-21")
+def test_what_had_died_and_came_back_by_itself_is_reported_once_somebody_can_look(doubted):
+    db = doubted.runtime.installed[ID, "db"]
+    doubted.runtime.installed[ID, "db"] = replace(db, health=Health.RUNNING)
+    before, version = len(doubted.reports), doubted.receive(GOOD)
+    doubted.round()
+    doubted.runtime.engine_down = False
+    calls = len(doubted.runtime.calls)
+    doubted.round()
+    assert told_since(doubted, before) == [("installed", version)]
+    assert "apply" not in {what for what, _, _ in doubted.runtime.calls[calls:]}
+
+
+@pytest.mark.requirement("ST-1", "DS-18")
+def test_what_was_reported_once_and_is_dropped_is_reported_removed_wherever_the_process_died(tmp_path):
+    for at in range(1, 100):
+        bench = Bench(tmp_path / str(at))
+        bench.runtime.unfetchable = {"more", "less"}
+        bench.receive(NEXT)
+        bench.round()
+        bench.receive(LATER)
+        died = False
+        with pytest.MonkeyPatch.context() as patch:
+            with_fuse(patch, bench, Fuse(at))
+            try:
+                bench.round()
+            except Crash:
+                died = True
+        dropped = bench.receive()
+        bench.round()
+        assert told_since(bench, 0)[-1] == ("removed", dropped), f"killed at chance {at}"
+        if not died:
+            return
+    pytest.fail("a round has more chances to die than were tried")
 
 
 @pytest.mark.requirement("ST-22", "ST-25")
