@@ -85,7 +85,7 @@ class Ledger:
             )
             queued = self._write(revision)
             if revision.stage is Stage.REMOVING:  # nothing is held any more, wanted again or not
-                query = "UPDATE revisions SET begun = 0 WHERE deployment_id = ?"
+                query = "UPDATE revisions SET begun = 0, verified = 0 WHERE deployment_id = ?"
                 self._store.connection.execute(query, (revision.deployment_id,))
             else:
                 self._count_as_begun(revision)

@@ -13,6 +13,7 @@ from edgewright.agent.consent.safekeeping import restore_word, save_word
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.link import SUGGESTED
 from edgewright.agent.revisions import Stage
+from edgewright.agent.runtimes import StorageError
 from edgewright.agent.store import CLOCK_TRUST, Store
 from edgewright.protocol.consent import Kind, Reason, Verdict
 from support.bench import ID, OTHER, Bench
@@ -406,6 +407,28 @@ def test_a_removal_that_is_not_wanted_any_more_is_not_asked_about(bench: Bench) 
     bench.receive()
     bench.round()
     assert runs(bench) == D1
+
+
+def test_what_is_wanted_again_in_the_middle_of_its_removal_is_asked_about_like_a_first_installation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stuck(deployment_id: str, name: str, directory: str | None = None) -> None:
+        raise StorageError("arranged", component=name)
+
+    bench.policy = ASK
+    bench.receive(V2)
+    bench.round()  # an update is asked about, which then is dropped with all the rest
+    bench.receive()
+    bench.round()
+    decide(bench, approvals(bench)[0].number, Verdict.APPROVED)
+    monkeypatch.setattr(bench.runtime, "remove", stuck)
+    bench.round()
+    assert bench.last()["status"]["state"] == "removing"
+    for document in (V1, V3):
+        bench.receive(document)
+        assert touched(bench, bench.round) == []
+        assert error(bench) == ("pending", "hold.approval")
+        assert approvals(bench)[0].kind is Kind.INSTALL
 
 
 def test_what_never_began_is_dropped_without_being_asked_about(bench: Bench) -> None:
