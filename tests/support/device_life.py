@@ -37,7 +37,7 @@ from edgewright.agent.runtimes import (
     StorageError,
     StorageFullError,
 )
-from edgewright.agent.store import _Transaction
+from edgewright.agent.store import Manifest, Store, _Transaction
 from edgewright.protocol.deployment import ApplicationDeployment
 from support.bench import ID, OTHER, Bench, Crash, Fuse, with_fuse
 from support.fake_runtime import FakeRuntime
@@ -150,7 +150,8 @@ class Witness:
         self.manifests = manifests
         self.proved: dict[str, str] = {}  # deployment id to the digest that came up whole last
         self.begun: dict[str, list[str]] = {}  # and to those that were begun, repaired or came back, in order
-        self.accepted = 0
+        self.current = 0  # the manifest that was accepted last
+        self.accepted = 0  # and the one by which the agent looked at its revisions last
         self.taken_up = {0}  # the manifests that the agent has remembered what they want of
         self._subject: Revision | None = None
         runtime.looked = self.check_copies
@@ -160,7 +161,7 @@ class Witness:
         with pytest.MonkeyPatch.context() as patch:
             write, queue, commit, begin = Ledger._write, Outbox.queue, Ledger.commit, Ledger.begin
             roll_back, take_up, drop = Ledger.roll_back, Ledger.take_up, Ledger.drop
-            enter, leave = _Transaction.__enter__, _Transaction.__exit__
+            enter, leave, accept = _Transaction.__enter__, _Transaction.__exit__, Store.put_accepted
             before: tuple[dict[str, str], dict[str, list[str]]] = {}, {}
 
             def watched_enter(transaction: _Transaction) -> None:
@@ -214,6 +215,11 @@ class Witness:
                 roll_back(ledger, revision, good)
                 self.has_begun(good)
 
+            def watched_accept(store: Store, manifest: Manifest) -> None:
+                accept(store, manifest)  # also from its copy, where the process died before the last step
+                assert manifest.version is not None
+                self.current = manifest.version
+
             def watched_take_up(ledger: Ledger, revisions: Any, **how: Any) -> None:
                 accepted = ledger._store.accepted()
                 assert accepted is not None
@@ -224,6 +230,7 @@ class Witness:
 
             patch.setattr(_Transaction, "__enter__", watched_enter)
             patch.setattr(_Transaction, "__exit__", watched_leave)
+            patch.setattr(Store, "put_accepted", watched_accept)
             patch.setattr(Ledger, "_write", watched_write)
             patch.setattr(Outbox, "queue", watched_queue)
             patch.setattr(Ledger, "begin", watched_begin)
@@ -482,7 +489,10 @@ class DeviceLife(RuleBasedStateMachine):
         self.manifests[version] = dict(self.wanted)
 
     def _round(self, *, retry: bool = False, fuse: Fuse | None = None) -> float | None:
-        calm, before = set() if retry else self._calm(), len(self.runtime.calls)
+        # Which manifest is accepted in the end, and tells what is right, is known only then.
+        wishes = {} if retry else {n: each for n, each in self.manifests.items() if n >= self.witness.current}
+        calm = {version: self._calm(wanted) for version, wanted in wishes.items()}
+        before = len(self.runtime.calls)
         unseen = set(self.runtime.unseen)
         with self.witness.watching() as patch:
             if fuse is not None:
@@ -499,15 +509,15 @@ class DeviceLife(RuleBasedStateMachine):
                     for what, owner, _ in self.runtime.calls[before:]
                     if what in {"apply", "remove", "snapshot"}
                 }
-                assert not touched & calm, "something healthy was touched"
+                assert not touched & calm.get(self.witness.current, set()), "something healthy was touched"
 
-    def _calm(self) -> set[str]:
-        """Return the deployments of which the right revision runs: nothing is to be done about them."""
+    def _calm(self, manifest: Mapping[str, str]) -> set[str]:
+        """Return the deployments of which the revision that is right by `manifest` runs: leave them alone."""
         known = {each.key: each for each in self.bench.revisions()}
         calm = set()
         for key, revision in known.items():
             deployment_id, digest = key
-            wanted = known.get((deployment_id, self.wanted.get(deployment_id, "")))
+            wanted = known.get((deployment_id, manifest.get(deployment_id, "")))
             running = {name for owner, name in self.runtime.installed if owner == deployment_id}
             if (
                 revision.stage is Stage.INSTALLED

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from edgewright.agent.consent.approvals import ApprovalError, Approvals
+from edgewright.agent.consent.gate import Gate
 from edgewright.agent.consent.holds import Holds
+from edgewright.agent.consent.settle import Scene
 from edgewright.agent.consent.wishes import WishError, Wishes
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.revisions import BEGUN, Revision, Stage
@@ -38,7 +40,10 @@ Change = tuple[str, str, bool]
 
 
 class GuardedLife(DeviceLife):
-    """`agreed` maps changes to when they were approved, `urgent` are to begin in spite of everything."""
+    """`agreed` maps changes to when they were approved, `urgent` are to begin in spite of everything.
+
+    `settled` is the manifest by which consent was looked at last.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,6 +51,7 @@ class GuardedLife(DeviceLife):
         self.agreed: dict[Change, float] = {}
         self.urgent: set[Change] = set()
         self.paused_until: float | None = None
+        self.settled = 0
 
     # --- what people do ------------------------------------------------------------------------------
 
@@ -183,10 +189,11 @@ class GuardedLife(DeviceLife):
         }
 
     def _forget_what_is_not_wanted(self) -> None:
-        """Consent is about what was wanted; a manifest that was never accepted was never seen."""
-        with self._store() as store:
-            accepted = store.accepted()
-        current = {} if accepted is None or accepted.version is None else self.manifests[accepted.version]
+        """Consent is about what was wanted; a manifest that was never accepted was never seen.
+
+        Nor was one whose only round was killed before it looked at consent: nobody was told of it.
+        """
+        current = self.manifests[self.settled]
 
         def is_wanted(change: Change) -> bool:
             deployment_id, digest, is_removal = change
@@ -198,7 +205,7 @@ class GuardedLife(DeviceLife):
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            begin, write = Ledger.begin, Ledger._write
+            begin, write, settle = Ledger.begin, Ledger._write, Gate.settle
 
             def guarded_begin(ledger: Ledger, revision: Revision) -> None:
                 siblings = ledger.of(revision.deployment_id)
@@ -216,6 +223,14 @@ class GuardedLife(DeviceLife):
                         self._check_removal(revision.deployment_id, ledger.of(revision.deployment_id))
                     return write(ledger, revision, **how)
 
+            def watched_settle(gate: Gate, scene: Scene) -> None:
+                settle(gate, scene)
+                accepted = gate._store.accepted()
+                assert accepted is not None
+                assert accepted.version is not None
+                self.settled = accepted.version
+
+            patch.setattr(Gate, "settle", watched_settle)
             patch.setattr(Ledger, "begin", guarded_begin)
             patch.setattr(Ledger, "_write", guarded_write)
             yield
