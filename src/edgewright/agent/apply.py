@@ -176,12 +176,13 @@ class _Course:
         return True
 
     def repair(self, action: Repair) -> int:
-        """Bring up those components that are not; the others are left alone."""
+        """Bring up those components that are not, or did not come up last time; the others are left alone."""
         self._revision = replace(self._revision, leaving=action.dropped)
         if not action.broken:
             return self._drop()
         log.warning(f"deployment {self._desired.name}: {', '.join(action.broken)} not running, repairing")
-        components = [each for each in self._components if each.name in action.broken]
+        failed = {each.name for each in self._revision.components if each.state is State.FAILED}
+        components = [each for each in self._components if each.name in failed.union(action.broken)]
         self._revision = replace(
             self._revision, stage=Stage.APPLYING, failure=None, attempts=action.tries - 1
         )

@@ -137,6 +137,25 @@ def test_of_two_first_installs_that_were_not_begun_each_has_its_own_version(tmp_
     assert told_since(bench, 0)[-1] == ("pending", second)
 
 
+@pytest.mark.requirement("ST-1", "ST-8")
+def test_what_failed_to_come_back_and_runs_by_now_is_verified_with_what_stopped_since(bench):
+    bench.runtime.refused = {"db"}
+    bench.runtime.break_down(ID, "db")
+    bench.round()
+    assert bench.last()["status"]["state"] == "failed"
+    bench.runtime.refused = set()
+    db = bench.runtime.installed[ID, "db"]
+    bench.runtime.installed[ID, "db"] = replace(db, revision=digest_of(GOOD), health=Health.RUNNING)
+    bench.runtime.break_down(ID, "web")
+    bench.now += CALM_SECONDS
+    before, calls = len(bench.reports), len(bench.runtime.calls)
+    bench.round()
+    told = told_since(bench, before)
+    assert set(told[:-1]) == {("installing", 1)}
+    assert told[-1] == ("installed", 1)
+    assert ("verify", ID, "db") in bench.runtime.calls[calls:]
+
+
 @pytest.fixture
 def doubted(bench):
     """NEXT was rolled back; a component of GOOD has died since, and the engine does not answer any more."""
