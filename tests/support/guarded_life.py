@@ -229,6 +229,9 @@ class GuardedLife(DeviceLife):
                 assert accepted is not None
                 assert accepted.version is not None
                 self.settled = accepted.version
+                was_over = self.paused_until is not None and self.paused_until <= self.bench.now
+                if was_over and Wishes(gate._store).paused() is None:
+                    self.paused_until = None  # also for a clock that goes back later
 
             patch.setattr(Gate, "settle", watched_settle)
             patch.setattr(Ledger, "begin", guarded_begin)
