@@ -17,6 +17,8 @@ from edgewright.server.store.database import Database
 
 # Each is an open connection; beyond that pages are fetched again by hand.
 MOST_SUBSCRIPTIONS = 1_000
+# A person or a program has so many of them at most: nobody can take them all.
+MOST_OF_ONE = 100
 # Of so many topics it is known when they changed last; of others it is assumed that they did.
 MOST_REMEMBERED = 10_000
 
@@ -26,6 +28,7 @@ class Subscription:
     """What one page waits for."""
 
     topics: frozenset[str]
+    of: str = ""
     _changed: set[str] = field(default_factory=set)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _end: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,15 +85,21 @@ class Changes:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
-    @property
-    def are_full(self) -> bool:
-        """Whether nobody more can be told."""
-        return len(self._subscriptions) >= self._most
+    def are_full(self, of: str = "") -> bool:
+        """Whether nobody more can be told, or not `of`, as that one has as many as one may have."""
+        if len(self._subscriptions) >= self._most:
+            return True
+        return sum(one.of == of for one in self._subscriptions) >= MOST_OF_ONE
 
     @contextmanager
-    def subscribe(self, topics: Collection[str], since: int | None = None) -> Iterator[Subscription]:
-        """Collect what changes of `topics` while the block runs, and what did after number `since`."""
-        subscription = Subscription(topics=frozenset(topics))
+    def subscribe(
+        self, topics: Collection[str], since: int | None = None, *, of: str = ""
+    ) -> Iterator[Subscription]:
+        """Collect what changes of `topics` while the block runs, and what did after number `since`.
+
+        `of` is whose subscription it is.
+        """
+        subscription = Subscription(topics=frozenset(topics), of=of)
         if since is not None:
             subscription.tell([topic for topic in topics if self._changed_after(topic, since)])
         if self._is_over:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from edgewright.server.changes import Changes
+from edgewright.server.changes import MOST_OF_ONE, Changes
 
 FOREVER = 3600.0
 
@@ -109,6 +110,17 @@ def test_the_end_of_the_server_ends_waiting_and_resting(changes):
 
 def test_a_page_that_is_closed_leaves_nothing_behind(changes):
     with changes.subscribe(["a"]), changes.subscribe(["b"]):
-        assert changes.are_full
-    assert not changes.are_full
+        assert changes.are_full()
+    assert not changes.are_full()
     assert len(changes) == 0
+
+
+def test_nobody_takes_the_news_from_all_others(commits: Any):
+    changes = Changes(commits, most=MOST_OF_ONE * 2)
+    with ExitStack() as stack:
+        for _ in range(MOST_OF_ONE):
+            assert not changes.are_full("ada")
+            stack.enter_context(changes.subscribe(["devices"], of="ada"))
+        assert changes.are_full("ada")
+        assert not changes.are_full("bo")
+    assert not changes.are_full("ada")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edgewright.server.changes import Changes
+from edgewright.server.domain.roles import Actor, Role
 from edgewright.server.errors import InvalidError
 from edgewright.server.web import live
 
@@ -21,7 +22,10 @@ class Rig:
         self.changes = Changes(database)
         self.is_signed_in = True
         context = SimpleNamespace(changes=self.changes)
-        self.request: Any = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(context=context)))
+        self.request: Any = SimpleNamespace(
+            app=SimpleNamespace(state=SimpleNamespace(context=context)),
+            scope={"actor": Actor(name="ada", role=Role.VIEWER)},
+        )
         monkeypatch.setattr(live, "identify", self._identify)
         monkeypatch.setattr(live, "PAUSE_SECONDS", 0)
 

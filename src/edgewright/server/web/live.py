@@ -15,6 +15,7 @@ from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.errors import Fault, InvalidError
 from edgewright.server.guard import identify
+from edgewright.server.operator_api.access import actor_of
 from edgewright.server.problems import ProblemError
 
 # How often a quiet stream says that it is there, and whether whoever listens still may is asked again.
@@ -36,7 +37,7 @@ async def live(request: ServerRequest, topics: str = "", since: int | None = Non
     `since` is the number of changes at which the page was made.
     """
     wanted = _topics(topics)
-    if context_of(request).changes.are_full:
+    if context_of(request).changes.are_full(actor_of(request).name):
         raise ProblemError(ProblemType.BLANK, "too many pages are open; this one is not live", status=503)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return Stream(_events(request, wanted, since), media_type="text/event-stream", headers=headers)
@@ -45,7 +46,8 @@ async def live(request: ServerRequest, topics: str = "", since: int | None = Non
 async def _events(
     request: ServerRequest, topics: frozenset[str], since: int | None = None
 ) -> AsyncIterator[bytes]:
-    with context_of(request).changes.subscribe(topics, since) as subscription:
+    whose = actor_of(request).name
+    with context_of(request).changes.subscribe(topics, since, of=whose) as subscription:
         yield _READY
         clock = asyncio.get_running_loop().time
         asked = clock()
