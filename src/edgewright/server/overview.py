@@ -297,7 +297,13 @@ def _moment(seconds: float | None) -> datetime | None:
 def natural(name: str) -> tuple[object, ...]:
     """Return by what names are put in the order people expect: `line-2` before `line-10`."""
     pieces = _NUMBER.split(name.casefold())
-    return tuple((int(piece), piece) if index % 2 else piece for index, piece in enumerate(pieces)), name
+    return tuple(_size(piece) if index % 2 else piece for index, piece in enumerate(pieces)), name
+
+
+def _size(digits: str) -> tuple[int, str, str]:
+    """Return by what digits are put in the order of their numbers, however many they are."""
+    plain = digits.lstrip("0")
+    return len(plain), plain, digits
 
 
 class _OfClient(Protocol):
