@@ -11,7 +11,6 @@ from litestar.datastructures import State
 
 from edgewright.protocol.calendar import Interval
 from edgewright.server.changes import Changes
-from edgewright.server.domain.admission import Asking
 from edgewright.server.domain.throttle import Throttle
 from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
@@ -80,7 +79,6 @@ class ServerContext:
     holds: Holds
     looks: Looks
     throttle: Throttle = field(default_factory=Throttle)
-    asking: Asking = field(default_factory=Asking)
     passwords: Passwords = field(default_factory=Passwords)
     provider: IdentityProvider | None = None
     clock: Callable[[], datetime] = utc_now

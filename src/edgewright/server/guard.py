@@ -194,7 +194,10 @@ async def form_field(request: ServerRequest, name: str) -> str | None:
 
 
 async def read_form(request: ServerRequest) -> FormMultiDict:
-    """Return the form in the body, which has to arrive within `BODY_SECONDS`; its size the routes bound."""
+    """Return the form in the body, which has to arrive within `BODY_SECONDS`; its size the routes bound.
+
+    Parts of a form name how they are written; of names nobody knows the framework does not say that.
+    """
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.form()
@@ -202,6 +205,8 @@ async def read_form(request: ServerRequest) -> FormMultiDict:
         raise ProblemError(
             ProblemType.BLANK, f"the form did not arrive within {BODY_SECONDS:g} s", status=408
         ) from error
+    except (LookupError, UnicodeError) as error:
+        raise ProblemError(ProblemType.INVALID_REQUEST, f"the form cannot be read: {error}") from error
 
 
 def is_same(shown: str, wanted: str) -> bool:

@@ -23,8 +23,8 @@ async def read_json(request: ServerRequest, kind: type[Kind]) -> Kind:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidError("the request is not as expected", _fault(body, str(error))) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProblemError(ProblemType.INVALID_REQUEST, f"the body is not JSON: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _no_json(error) from error
 
 
 async def read_plain(request: ServerRequest, *, limit: int = MAX_REQUEST_BYTES) -> Any:
@@ -32,8 +32,8 @@ async def read_plain(request: ServerRequest, *, limit: int = MAX_REQUEST_BYTES) 
     body = await read_body(request, limit=limit)
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProblemError(ProblemType.INVALID_REQUEST, f"the body is not JSON: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _no_json(error) from error
 
 
 def moment_of(given: datetime | None, field: str) -> datetime | None:
@@ -50,17 +50,27 @@ def moment_of(given: datetime | None, field: str) -> datetime | None:
         raise InvalidError("the request is not as expected", fault) from error
 
 
+def _no_json(error: Exception) -> ProblemError:
+    why = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {error}"
+    return ProblemError(ProblemType.INVALID_REQUEST, f"the body {why}")
+
+
 def _fault(body: bytes, text: str) -> Fault:
     """Return which field a decoding error is about; the decoder does not name the members of mappings."""
     message, _, path = text.partition(" - at `")
     field = path.rstrip("`").removeprefix("$").lstrip(".")
     if field.startswith("parameters[...]"):
-        field = f"parameters.{_wrong_parameter(msgspec.json.decode(body)['parameters'])}"
+        field = f"parameters.{_wrong_parameter(body)}".rstrip(".")
     return Fault(field=field, message=message)
 
 
-def _wrong_parameter(parameters: dict[str, Any]) -> str:
-    for name, value in parameters.items():
+def _wrong_parameter(body: bytes) -> str:
+    """Return which parameter is wrong; none is named where what comes after it cannot be read."""
+    try:
+        plain: dict[str, Any] = msgspec.json.decode(body)["parameters"]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    for name, value in plain.items():
         try:
             msgspec.convert(value, ParameterValue)
         except msgspec.ValidationError:

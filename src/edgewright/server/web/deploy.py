@@ -16,6 +16,7 @@ import msgspec
 from litestar import Response, get, post
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.server import guard
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.assignments import AssignmentSpec, parse_spec
 from edgewright.server.domain.rendering import MAX_NAME, check_name
@@ -101,7 +102,7 @@ async def show_form(
 @post("/deploy", status_code=200, role=Role.OPERATOR)
 async def answer_form(request: ServerRequest) -> Response[Any]:
     """Show the form again, or what it would do, or do it."""
-    form = await request.form()
+    form = await guard.read_form(request)
     step = str(form.get("step") or "preview")
     if step == "confirm":
         return await _confirm(request, form)
@@ -124,7 +125,7 @@ async def answer_form(request: ServerRequest) -> Response[Any]:
 @post("/deploy/check", status_code=200, role=Role.OPERATOR)
 async def check_form(request: ServerRequest) -> Response[Any]:
     """Say beside the form, while somebody types, what it would do and what is wrong with it."""
-    form = await request.form()
+    form = await guard.read_form(request)
     typed = read_form(form)
     async with context_of(request).database.reading() as connection:
         package = await packages.get(connection, typed.application, typed.version)
@@ -417,7 +418,7 @@ def _spec_in(form: Any) -> AssignmentSpec:
     """Return what the preview was about; raises `InvalidError` for what no page of ours sends."""
     try:
         return parse_spec(msgspec.json.decode(str(form.get("spec") or "{}")))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidError("the form is damaged", Fault(field="spec", message=str(error))) from error
 
 

@@ -399,6 +399,9 @@ async def _withdraw(request: ServerRequest, client_id: str | None) -> Response[A
         async with context.database.writing() as connection:
             await suggestions.withdraw(connection, client_id, actor=operator_of(request), now=context.clock())
     except NotFoundError:
+        if client_id is not None:
+            async with context.database.reading() as connection:
+                await membership.client_called(connection, client_id)
         return see_other(leads_to, "It was withdrawn already.")
     return see_other(leads_to, "The suggestion is withdrawn.")
 

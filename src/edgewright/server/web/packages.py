@@ -20,6 +20,7 @@ from edgewright.server.domain.versions import is_prerelease
 from edgewright.server.errors import ConflictError, Fault, InvalidError
 from edgewright.server.fleet import catalogue
 from edgewright.server.fleet.suitability import Suited, suited_devices
+from edgewright.server.guard import read_form
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.package_documents import ApplicationEntry
 from edgewright.server.operator_api.package_views import (
@@ -85,7 +86,7 @@ async def show_add(request: ServerRequest) -> Response[Any]:
 @post(f"{ADD}/upload", status_code=200, request_max_body_size=MAX_UPLOAD_BYTES)
 async def upload(request: ServerRequest) -> Response[Any]:
     """Take a package as a file."""
-    form = await request.form()
+    form = await read_form(request)
     given = form.get("package")
     if not isinstance(given, UploadFile) or not given.filename:
         return _add_page(request, [Fault(field="package", message="choose a file first")])
@@ -100,7 +101,7 @@ async def upload(request: ServerRequest) -> Response[Any]:
 @post(f"{ADD}/import", status_code=200)
 async def import_one(request: ServerRequest) -> Response[Any]:
     """Take a package from a registry, once."""
-    form = await request.form()
+    form = await read_form(request)
     reference = str(form.get("reference") or "").strip()
     try:
         record, is_new = await add_import(request, reference)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -42,6 +42,8 @@ LIVE_HEADER = "x-edgewright-live"
 _NOTICE = "__Host-notice"
 _NOTICE_LENGTH = 1_000
 _NOTICE_SECONDS = 60
+# What addresses are made of (RFC 3986), escapes included.
+_IN_ADDRESSES = "%/?#[]@!$&'()*+,;=:"
 _THEMES = frozenset({"light", "dark"})
 
 
@@ -97,13 +99,16 @@ def page(
 
 
 def see_other(url: str, notice: str = "", tone: Tone = Tone.GOOD) -> Response[None]:
-    """Return the answer after a change: go to `url`, where `notice` is shown once."""
+    """Return the answer after a change: go to `url`, where `notice` is shown once.
+
+    What no address can have is escaped, as names in it may come from whoever asked.
+    """
     cookies = []
     if notice:
         told = Notice(notice[:_NOTICE_LENGTH], tone)
         value = base64.urlsafe_b64encode(msgspec.json.encode(told)).rstrip(b"=").decode()
         cookies = [_notice_cookie(value, seconds=_NOTICE_SECONDS)]
-    headers = {"location": url, "cache-control": "no-store"}
+    headers = {"location": quote(url, safe=_IN_ADDRESSES), "cache-control": "no-store"}
     return Response(content=None, status_code=303, headers=headers, cookies=cookies)
 
 

@@ -12,6 +12,7 @@ from edgewright.server.domain.roles import Role
 from edgewright.server.domain.sources import Kind, Standing
 from edgewright.server.errors import ConflictError, Fault, ForbiddenError, InvalidError
 from edgewright.server.fleet import sources as fleet
+from edgewright.server.guard import read_form
 from edgewright.server.operator_api.access import actor_of
 from edgewright.server.operator_api.paging import page_of
 from edgewright.server.operator_api.source_documents import GivenCredentials, GivenSource, SourceEntry
@@ -124,7 +125,7 @@ async def look(request: ServerRequest, name: str) -> Response[Any]:
 @post("/sources/{name:str}/take", status_code=303)
 async def take(request: ServerRequest, name: str) -> Response[Any]:
     """Import again what a person removed."""
-    form = await request.form()
+    form = await read_form(request)
     await take_place(request, name, str(form.get("place") or ""))
     return see_other(f"/sources/{quote(name)}", "It is imported again.")
 
@@ -174,7 +175,7 @@ def _form(
 
 async def _given(request: ServerRequest) -> dict[str, str]:
     """Return what was typed, every field of the form."""
-    form = await request.form()
+    form = await read_form(request)
     names = [*_EMPTY, "password", "token"]
     return {name: str(form.get(name) or "") for name in names}
 
