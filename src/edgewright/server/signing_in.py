@@ -1,6 +1,8 @@
 """Passwords held against those of users, and sessions begun: for the pages and for the operator API alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.errors import Fault, InvalidError
@@ -42,7 +44,10 @@ async def try_password(request: ServerRequest, name: str, password: str) -> Trie
     if user.password is not None and is_outdated(user.password):
         kept = await context.passwords.hash(password)
         async with context.database.writing() as connection:
+            if not await _is_as_it_was(connection, user):
+                return Tried()
             await accounts.change_user(connection, user.id, password=kept)
+        user = replace(user, password=kept)
     return Tried(user)
 
 
@@ -57,10 +62,16 @@ async def confirm_password(request: ServerRequest, password: str, *, field: str)
         raise InvalidError("the password was not changed", fault)
 
 
-async def begin_session(request: ServerRequest, user: accounts.User, method: str) -> str:
-    """Begin a session in place of the one this browser had, and return its secret."""
+async def begin_session(request: ServerRequest, user: accounts.User, method: str) -> str | None:
+    """Begin a session in place of the one this browser had, and return its secret.
+
+    None if the user went, was locked out or got another password since it was looked at: holding a password
+    against its hash takes its time, and whoever ends all sessions of a user means those under way as well.
+    """
     context = context_of(request)
     async with context.database.writing() as connection:
+        if not await _is_as_it_was(connection, user):
+            return None
         old = await accounts.session_of(connection, secret_digest(request.cookies.get(SESSION_COOKIE, "")))
         if old is not None:
             await accounts.end_session(connection, old.id)
@@ -90,6 +101,12 @@ async def choose_password(request: ServerRequest, present: str, new: str) -> acc
         return await fleet.set_password(
             connection, actor.name, password=kept, is_temporary=False, actor=actor.name, now=context.clock()
         )
+
+
+async def _is_as_it_was(connection: AsyncConnection, user: accounts.User) -> bool:
+    """Whether a user may still sign in, with the password that was looked at."""
+    present = await accounts.user_numbered(connection, user.id)
+    return present is not None and present.disabled is None and present.password == user.password
 
 
 def in_words(count: int) -> str:

@@ -74,6 +74,8 @@ async def sign_in(request: ServerRequest) -> Response[Any]:
     if tried.user is None:
         return _form(request, leads_to, name, _WRONG, status=401)
     secret = await begin_session(request, tried.user, "password")
+    if secret is None:
+        return _form(request, leads_to, name, _WRONG, status=401)
     return lead_on(request, secret, PASSWORD_PAGE if tried.user.is_temporary else leads_to)
 
 
@@ -106,7 +108,8 @@ async def change_password(request: ServerRequest) -> Response[Any]:
     except InvalidError as error:
         values = {"faults": error.faults, "is_first": actor_of(request).is_temporary}
         return page(request, "password.html", values, status=422)
-    return lead_on(request, await begin_session(request, user, "password"), "/")
+    secret = await begin_session(request, user, "password")
+    return Redirect("/login", status_code=303) if secret is None else lead_on(request, secret, "/")
 
 
 @get("/login/oidc", public=True)
@@ -154,7 +157,10 @@ async def arrive_from_provider(request: ServerRequest) -> Response[Any]:
         text = str(error)
         return _refused(request, leads_to, f"{text[:1].upper()}{text[1:]}.", 403)
     context.throttle.succeeded(_PROVIDER_ACCOUNT, address_of(request))
-    answer = lead_on(request, await begin_session(request, user, "oidc"), leads_to)
+    begun = await begin_session(request, user, "oidc")
+    if begun is None:
+        return _refused(request, leads_to, "You were locked out or removed just now.", 403)
+    answer = lead_on(request, begun, leads_to)
     answer.set_cookie(cookie(PROVIDER_COOKIE, "", max_age=0))
     return answer
 
