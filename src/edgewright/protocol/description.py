@@ -32,7 +32,7 @@ from edgewright.protocol.values import (
     Value,
     found_in,
     pattern_problem,
-    value_text,
+    unwritable,
 )
 
 API_VERSION: Final = "v1"
@@ -249,8 +249,8 @@ def validate_value(
     """
     if parameter not in description.parameters:
         return [f"there is no parameter {parameter}"]
-    if "\x00" in value_text(value):
-        return ["cannot contain NUL characters, which no environment variable can have"]
+    if (problem := unwritable(value)) is not None:
+        return [problem]
     return [message for schema in description.schemas(parameter) for message in schema.judge(value, matches)]
 
 

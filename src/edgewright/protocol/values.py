@@ -16,6 +16,7 @@ from typing import Any, Final
 from edgewright.protocol import json
 from edgewright.protocol.documents import Part
 from edgewright.protocol.errors import DocumentError, EdgewrightError
+from edgewright.protocol.yaml import MAX_DIGITS
 
 Scalar = str | bool | int | float
 Value = Scalar | tuple[Scalar, ...]
@@ -41,6 +42,16 @@ class SlowPatternError(EdgewrightError):
 def found_in(pattern: str, text: str) -> bool:
     """Return whether `pattern` is found in `text`, however long that takes."""
     return re.search(pattern, text) is not None
+
+
+def unwritable(value: Value) -> str | None:
+    """Return why no document can hold `value`, or no process be given it; None where one can."""
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, str) and "\x00" in item:
+            return "cannot contain NUL characters, which no environment variable can have"
+        if isinstance(item, int) and abs(item) >= 10**MAX_DIGITS:
+            return f"takes at most {MAX_DIGITS} digits"
+    return None
 
 
 class DataType(StrEnum):
@@ -93,12 +104,11 @@ class Schema(Part, frozen=True, kw_only=True):
 
     def judge(self, value: Value, matches: Matches = found_in) -> Iterator[str]:
         """Yield for people what is wrong with `value` (spec: CFG-2, CFG-4, CFG-5)."""
-        if value in {"", ()}:
-            if not self.allow_empty:
-                yield "a value is needed"
+        if value in {"", ()} and not self.allow_empty:
+            yield "a value is needed"
         elif self.takes_array != isinstance(value, tuple):
             yield f"expected {'an array' if self.takes_array else 'a single value'} of {self.data_type.item}"
-        else:
+        elif value != "":
             for item in value if isinstance(value, tuple) else (value,):
                 yield from self._judge_item(item, matches)
 

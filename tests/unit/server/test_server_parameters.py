@@ -98,6 +98,8 @@ def test_defaults_fill_what_was_not_chosen_and_other_profiles_do_not_matter() ->
         pytest.param({"name": "n", "poll": True}, "parameters.poll", "expected integer", id="no number"),
         pytest.param({"name": "n", "poll": (60,)}, "parameters.poll", "single value", id="an array"),
         pytest.param({"name": "n", "colour": 1}, "parameters.colour", "no such parameter", id="unknown"),
+        pytest.param({"name": "n", "site": ()}, "parameters.site", "single value", id="empty array for text"),
+        pytest.param({"name": "n", "free": 10**300}, "parameters.free", "300 digits", id="too many digits"),
         pytest.param({"name": "n", "free": "a\0"}, "parameters.free", "NUL", id="what no variable can be"),
         pytest.param(
             {"name": "n", "free": ("",) * 60_000}, "parameters.free", "all values together", id="too many"

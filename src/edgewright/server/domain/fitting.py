@@ -144,7 +144,8 @@ class Fitter:
                 against = misfits(profile, machine.devices[device_id])
                 if not against:
                     return device_id, profile
-                reasons.update(dict.fromkeys(f"{profile.id}: {reason}" for reason in against))
+                where = f"{device_id}: " if len(hosting) > 1 else ""
+                reasons.update(dict.fromkeys(f"{where}{profile.id}: {reason}" for reason in against))
         return Misfit(reasons=tuple(Fault(field="profile", message=reason) for reason in reasons))
 
     def _kept(self, installed: Installed | None) -> dict[str, Value]:

@@ -54,14 +54,16 @@ def choose_profile(
         if not profiles:
             known = ", ".join(profile.id for profile in description.deployment_profiles)
             raise _unplaceable("profile", f"'{wanted}' is none of {known}")
+    names = [f"{device.properties.id}: " if len(capabilities) > 1 else "" for device in capabilities]
     faults: list[Fault] = []
     for profile in profiles:
         reasons = [misfits(profile, device) for device in capabilities]
         if not all(reasons):
             return profile
         faults += (
-            Fault(field="profile", message=f"{profile.id}: {reason}")
-            for reason in dict.fromkeys(reason for device in reasons for reason in device)
+            Fault(field="profile", message=f"{where}{profile.id}: {reason}")
+            for where, found in zip(names, reasons, strict=True)
+            for reason in found
         )
     raise InvalidError("no profile of this application fits the device", *faults)
 

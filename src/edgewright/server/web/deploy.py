@@ -338,7 +338,11 @@ def show_preview(
         {
             "prepared": prepared,
             "plan": plan,
-            "counts": {action.value: count for action, count in plan.counts.items() if count},
+            "counts": {
+                "does-not-fit" if action is Action.MISFIT else action.value: count
+                for action, count in plan.counts.items()
+                if count
+            },
             "shown": [
                 (action, [_shown(plan, one) for one in found[:MOST_SHOWN]], len(found))
                 for action in (Action.REMOVE, Action.CHANGE, Action.CREATE, Action.MISFIT, Action.UNCHANGED)
