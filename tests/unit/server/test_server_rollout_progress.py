@@ -498,6 +498,13 @@ def test_only_failures_can_be_tried_again() -> None:
         retry(rollout(state=RolloutState.SUPERSEDED), [failed()], None)
 
 
+def test_a_device_that_was_away_too_long_takes_nothing_of_the_budget() -> None:
+    away = Step(client_id="a", batch=1, state=StepState.FAILED, message="silent for more than 1h", ended=NOW)
+    strict = Strategy(disruption_budget=Share(1), success_threshold=0, absent=Then.FAIL)
+    going = rollout(strategy=strict)
+    assert advance(going, [away, Step(client_id="b", batch=1)], {"a": HERE, "b": HERE}, NOW).begin == ("b",)
+
+
 # What never happens
 
 

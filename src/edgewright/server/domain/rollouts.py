@@ -166,11 +166,15 @@ def soaks_until(rollout: Rollout, steps: Iterable[Step]) -> datetime | None:
 
 
 def room(rollout: Rollout, steps: Iterable[Step]) -> int:
-    """Return how many more devices the disruption budget lets begin."""
+    """Return how many more devices the disruption budget lets begin.
+
+    One that failed takes its place until it is well, but not one that was never given anything: it was
+    absent too long, and nothing was disturbed there.
+    """
     total = unwell = 0
     for step in steps:
         total += 1
-        unwell += step.is_under_way or step.is_failure
+        unwell += step.is_under_way or (step.is_failure and step.is_given)
     return rollout.strategy.budget(total) - unwell
 
 
