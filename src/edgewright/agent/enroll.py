@@ -1,5 +1,7 @@
 """Enrolment: from a token, or from files of somebody else's authority, to an identity (spec: ON-2, LC-1).
 
+What a device does that has neither is in `asking.py`.
+
 With a token the key is made here and never leaves; it is kept while the answer is open, so that asking again
 after a lost answer gets the same identity (docs/reference/agent.md).
 """
@@ -34,9 +36,15 @@ def enroll_with_token(
     identity.refuse_replacing(paths, replace=replace)
     token = EnrollmentToken.parse(text)
     paths.make()
-    pending = _pending_key_path(paths, token)
-    key = _pending_key(pending)
+    key = pending_key(pending_key_path(paths, token.secret))
     answer = _ask(token, key, device_id)
+    return install_answer(paths, answer, key, device_id=device_id, replace=replace)
+
+
+def install_answer(
+    paths: Paths, answer: EnrollmentAnswer, key: bytes, *, device_id: str | None, replace: bool
+) -> Material:
+    """Check what the fleet manager answered as a whole and make it the identity; return it."""
     material = identity.check(
         svid_pem=answer.svid.encode(),
         key_pem=key,
@@ -102,13 +110,14 @@ def _ask(token: EnrollmentToken, key: bytes, device_id: str | None) -> Enrollmen
     return EnrollmentAnswer.parse(response.body, source=f"the answer of {url}")
 
 
-def _pending_key_path(paths: Paths, token: EnrollmentToken) -> str:
-    name = hashlib.sha256(token.secret.encode("ascii")).hexdigest()[:16]
+def pending_key_path(paths: Paths, used_for: str) -> str:
+    """Return where the key is kept while the answer is open: of a token's secret, or of a server asked."""
+    name = hashlib.sha256(used_for.encode("utf-8")).hexdigest()[:16]
     return os.path.join(paths.identities, f"pending-{name}.key")
 
 
-def _pending_key(path: str) -> bytes:
-    """Return the key this token was used with before, or a new one; durable before anybody is asked."""
+def pending_key(path: str) -> bytes:
+    """Return the key that was used for this before, or a new one; durable before anybody is asked."""
     with suppress(FileNotFoundError), open(path, "rb") as file:
         return file.read()
     key = identity.make_key()

@@ -25,6 +25,7 @@ from edgewright.agent.session import ANCHORS, CERTIFICATE, KEY, SERVER, Identity
 from edgewright.agent.store import STATE, Store
 from edgewright.net.http import Origin
 from edgewright.protocol import spiffe, svid
+from edgewright.protocol.digests import digest_of
 from edgewright.protocol.errors import EdgewrightError, IdentityError
 from edgewright.protocol.trust import TrustBundle, ders_of, pem_of
 
@@ -150,6 +151,19 @@ def make_request(key_pem: bytes, common_name: str) -> str:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+def digest_of_key(key_pem: bytes) -> str:
+    """Return the digest of the key's public half, which people compare; raises IdentityError."""
+    try:
+        key = serialization.load_pem_private_key(key_pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise IdentityError("the pending key is damaged") from None
+    return digest_of(
+        key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
 
 
 def write_private(path: str, data: bytes) -> None:

@@ -17,6 +17,7 @@ from edgewright.cli.errors import OutcomeError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgewright.agent.identity import Material
     from edgewright.agent.integrity import Finding
     from edgewright.agent.settings import Settings
 
@@ -35,8 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "enroll",
         _enroll,
         summary="make this device known to a fleet manager",
-        more="Either with a TOKEN made by 'edgewright enrollment create' (this device makes its own key),\n"
-        "or with --svid, --key, --trust-bundle and --server: files made by another authority.\n"
+        more="With a TOKEN made by 'edgewright enrollment create' (this device makes its own key), or by\n"
+        "asking: --server, --name and --ca or --pin. Then a person compares the fingerprint shown here with\n"
+        "the one on the enrolment page; the same command goes on where it was after a restart.\n"
+        "Or with --svid, --key, --trust-bundle and --server: files made by another authority.\n"
         "Everything is checked before anything is written.",
     )
     enroll.add_argument(
@@ -45,7 +48,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     enroll.add_argument("--svid", metavar="FILE", help="certificate (PEM) and its intermediates")
     enroll.add_argument("--key", metavar="FILE", help="private key (PEM, not encrypted)")
     enroll.add_argument("--trust-bundle", metavar="FILE", help="trust anchors: SPIFFE bundle (JSON) or PEM")
-    enroll.add_argument("--server", metavar="URL", help="https address of the fleet manager's device API")
+    enroll.add_argument(
+        "--server",
+        metavar="URL",
+        help="https address of the fleet manager: of its pages where this device "
+        "asks, of its device API where files are given",
+    )
+    enroll.add_argument("--name", metavar="NAME", help="ask to be let in, and be called so")
+    known = enroll.add_mutually_exclusive_group()
+    known.add_argument("--ca", metavar="FILE", help="authority (PEM) of the server that is asked")
+    known.add_argument("--pin", metavar="PIN", help="its key's hash instead, as the enrolment page shows it")
+    enroll.add_argument("--no-wait", action="store_true", help="ask once, and do not wait for the decision")
+    enroll.add_argument("--json", action="store_true", help="asking: one JSON object a line, for programs")
     enroll.add_argument("--device-id", metavar="ID", help="the id to report (default: the client id)")
     enroll.add_argument("--replace", action="store_true", help="replace an identity that is there already")
     _add_state(enroll)
@@ -198,12 +212,23 @@ def _enroll(args: argparse.Namespace) -> int:
         "--trust-bundle": args.trust_bundle,
         "--server": args.server,
     }
+    if args.name is not None or args.ca is not None or args.pin is not None:
+        from edgewright.cli import agent_asking
+
+        _refuse_mixture(args)
+        return agent_asking.ask(args, told=_tell_enrolled)
+    for name, given in (("--no-wait", args.no_wait), ("--json", args.json)):
+        if given:
+            raise UsageError(f"{name} goes with --server, --name and --ca or --pin")
     missing = [name for name, value in files.items() if value is None]
     if (args.token is None) == (len(missing) == len(files)) or (args.token is None and missing):
         without = (
             f"; {', '.join(missing)} not given" if args.token is None and len(missing) < len(files) else ""
         )
-        raise UsageError(f"expected either a TOKEN, or {', '.join(files)} together{without}")
+        raise UsageError(
+            "expected either a TOKEN, or --server and --name with --ca or --pin, "
+            f"or {', '.join(files)} together{without}"
+        )
     paths, settings = Paths(args.state), Settings.load(args.config)
     if args.token is not None:
         token = sys.stdin.readline() if args.token == "-" else args.token  # noqa: S105 - stdin, not a secret
@@ -218,6 +243,23 @@ def _enroll(args: argparse.Namespace) -> int:
             device_id=args.device_id,
             replace=args.replace,
         )
+    _tell_enrolled(args, paths, settings, material)
+    return 0
+
+
+def _refuse_mixture(args: argparse.Namespace) -> None:
+    """Raise unless everything is there for asking, and nothing else."""
+    others = (("TOKEN", args.token), ("--svid", args.svid), ("--key", args.key))
+    given = [name for name, value in (*others, ("--trust-bundle", args.trust_bundle)) if value is not None]
+    if given:
+        raise UsageError(f"{', '.join(given)}: not together with --name, --ca or --pin, which are for asking")
+    missing = [name for name in ("--server", "--name") if getattr(args, name[2:]) is None]
+    missing += ["--ca or --pin"] if args.ca is None and args.pin is None else []
+    if missing:
+        raise UsageError(f"to ask to be let in, give {' and '.join(missing)} as well")
+
+
+def _tell_enrolled(args: argparse.Namespace, paths: Paths, settings: Settings, material: Material) -> None:
     print(f"enrolled as {material.client}")
     print(f"fleet manager {material.url}, device id {material.device_id}")
     if settings.page.listen is not None and not Path(paths.page_secret).exists():
@@ -225,7 +267,6 @@ def _enroll(args: argparse.Namespace) -> int:
 
         print(f"password of the local page, shown only now: {password.make(paths)}")
     print("next: edgewright agent run" + (f" --state {args.state}" if args.state != DEFAULT_STATE else ""))
-    return 0
 
 
 def _capabilities(args: argparse.Namespace) -> int:

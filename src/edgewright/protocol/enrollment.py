@@ -1,4 +1,4 @@
-"""How a device becomes known: the token an operator hands over, the request and the answer.
+"""How a device becomes known: with the token an operator hands over, or by asking to be let in.
 
 Outside the specification (ON-6), under the project's own prefix, on the listener whose server
 certificate the token pins.
@@ -6,7 +6,7 @@ certificate the token pins.
 
 import base64
 import binascii
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 import msgspec
 
@@ -15,6 +15,9 @@ from edgewright.protocol.conversion import matching
 from edgewright.protocol.documents import Document, Text
 from edgewright.protocol.errors import DocumentError, MalformedDocumentError
 
+# How much of a key's digest people compare: 80 bits, five groups of four hexadecimal digits.
+FINGERPRINT_DIGITS: Final = 20
+_GROUP: Final = 4
 _PREFIX: Final = "ewt1."
 _TOKEN = "enrolment token"  # noqa: S105 - what errors call it, no secret
 
@@ -81,3 +84,33 @@ class EnrollmentAnswer(Document, frozen=True, kw_only=True):
     svid: Text
     trust_bundle: Text
     server_url: Text
+
+
+class AdmissionRequest(Document, frozen=True, kw_only=True):
+    """What a device without a token sends, again and again until it is told the decision.
+
+    `name` is what it wishes to be called, `csr` a PEM certificate request with its own key; `hostname` and
+    `agent_version` help people to recognise it, and prove nothing.
+    """
+
+    name: Text
+    csr: Text
+    hostname: str = ""
+    agent_version: str = ""
+
+
+class Admission(Document, frozen=True, kw_only=True, omit_defaults=False):
+    """What a device is told while it is not let in: `state` is `waiting` or `rejected`."""
+
+    state: Literal["waiting", "rejected"]
+    reason: str = ""
+
+
+def fingerprint_of(key_digest: str) -> str:
+    """Return the part of a key's digest that names it among requests: its first 80 bits, in hex."""
+    return key_digest.removeprefix("sha256:")[:FINGERPRINT_DIGITS]
+
+
+def in_groups(fingerprint: str) -> str:
+    """Return a fingerprint as people compare it: `3f9a 01bc 77de 40a1 9c3d`."""
+    return " ".join(fingerprint[at : at + _GROUP] for at in range(0, len(fingerprint), _GROUP))

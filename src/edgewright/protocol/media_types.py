@@ -33,6 +33,7 @@ CAPABILITIES_PATH = "/api/v1/capabilities"
 DISCOVERY_PATH = "/.well-known/margo"
 TRUST_BUNDLE_PATH = "/.well-known/spiffe/bundle.json"
 ENROLL_PATH = "/edgewright/v1/enroll"
+ADMISSION_PATH = "/edgewright/v1/enroll/requests"
 POLICY_PATH = "/edgewright/v1/policy"
 SITE_PATH = "/edgewright/v1/site"
 

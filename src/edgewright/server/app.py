@@ -10,7 +10,7 @@ from edgewright.server.device_api.desired_state import get_bundle, get_document,
 from edgewright.server.device_api.polls import Polls
 from edgewright.server.device_api.site import get_policy, put_site
 from edgewright.server.guard import PasswordNeededError, SignInNeededError, let_in
-from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_enroll
+from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_admission, post_enroll
 from edgewright.server.operator_api.routes import operator_router
 from edgewright.server.operator_api.schema import operator_openapi
 from edgewright.server.problems import answer_for
@@ -47,7 +47,7 @@ def device_app(context: ServerContext) -> Gate:
 def web_app(context: ServerContext) -> Litestar:
     """Return the application of the web listener; its guard judges every request on it."""
     return Litestar(
-        [get_discovery, get_trust_bundle, post_enroll, operator_router(), *web_routes()],
+        [get_discovery, get_trust_bundle, post_enroll, post_admission, operator_router(), *web_routes()],
         state=State({"context": context}),
         guards=[let_in],
         exception_handlers={

@@ -11,6 +11,7 @@ from litestar.datastructures import State
 
 from edgewright.protocol.calendar import Interval
 from edgewright.server.changes import Changes
+from edgewright.server.domain.admission import Asking
 from edgewright.server.domain.throttle import Throttle
 from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
@@ -79,6 +80,7 @@ class ServerContext:
     holds: Holds
     looks: Looks
     throttle: Throttle = field(default_factory=Throttle)
+    asking: Asking = field(default_factory=Asking)
     passwords: Passwords = field(default_factory=Passwords)
     provider: IdentityProvider | None = None
     clock: Callable[[], datetime] = utc_now

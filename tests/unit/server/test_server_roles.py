@@ -12,6 +12,7 @@ PUBLIC = {
     ("GET", "/.well-known/margo"),
     ("GET", "/.well-known/spiffe/bundle.json"),
     ("POST", "/edgewright/v1/enroll"),
+    ("POST", "/edgewright/v1/enroll/requests"),
     ("GET", "/login"),
     ("POST", "/login"),
     ("GET", "/login/oidc"),

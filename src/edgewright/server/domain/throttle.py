@@ -67,7 +67,7 @@ class Throttle:
 
     def succeeded(self, account: str, address: str) -> None:
         """Take back the attempt just counted, and remember that this account is at home at this address."""
-        place = _place(address)
+        place = place_of(address)
         self._counts.pop((account, place), None)
         for key in (("", place), (account, "")):
             found = self._counts.get(key)
@@ -78,7 +78,7 @@ class Throttle:
         self._bound()
 
     def _keys(self, account: str, address: str) -> list[tuple[Key, Limit]]:
-        place = _place(address)
+        place = place_of(address)
         keys = [((account, place), PAIR), (("", place), ADDRESS)]
         if (account, place) not in self._homes:
             keys.append(((account, ""), ACCOUNT))
@@ -96,7 +96,7 @@ class Throttle:
                 kept.popitem(last=False)
 
 
-def _place(address: str) -> str:
+def place_of(address: str) -> str:
     """Return what one person has of addresses: an IPv4 address, or the network of an IPv6 address."""
     try:
         parsed = ip_address(address.partition("%")[0])

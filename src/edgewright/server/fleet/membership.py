@@ -17,14 +17,14 @@ from edgewright.server.errors import EnrollmentRefusedError, Fault, InvalidError
 from edgewright.server.fleet.publishing import publish
 from edgewright.server.identity import authority as ca
 from edgewright.server.settings import ServerSettings
-from edgewright.server.store import audit, clients, desired, enrollments
+from edgewright.server.store import audit, clients, desired, enrollment_requests, enrollments
 from edgewright.server.store.clients import Client, Origin
 from edgewright.server.store.database import announce
 from edgewright.server.store.enrollments import Enrollment
 
 LONGEST_INVITATION = timedelta(days=30)
-# What stands in the operator API where the id of a device does.
-RESERVED = frozenset({"labels"})
+# What stands in the operator API where the id of a device or the name of an invitation does.
+RESERVED = frozenset({"labels", "requests"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Invitation:
     expires: datetime
 
 
-def _check_name(name: str, refusal: str, *, field: str = "name") -> None:
+def check_name(name: str, refusal: str, *, field: str = "name") -> None:
     """Raise `InvalidError` for what cannot be a new client's id."""
     try:
         check_segment(name)
@@ -56,7 +56,7 @@ async def invite(
     connection: AsyncConnection, name: str, *, valid: timedelta, actor: str, now: datetime
 ) -> Invitation:
     """Invite a device under the client id `name`; earlier invitations of that name are withdrawn."""
-    _check_name(name, "the invitation is not usable")
+    check_name(name, "the invitation is not usable")
     if not timedelta(minutes=1) <= valid <= LONGEST_INVITATION:
         minutes = int(LONGEST_INVITATION.total_seconds() // 60)
         fault = Fault(field="valid_minutes", message=f"expected 1 to {minutes}")
@@ -111,7 +111,7 @@ def judge(invitation: Enrollment | None, key_digest: str, now: datetime) -> str 
 
 async def check_bearer(connection: AsyncConnection, *, secret: str, csr: str, now: datetime) -> None:
     """Raise as `enroll` would for what strangers send, without taking the writer's turn."""
-    _, key_digest = _key_of(csr)
+    _, key_digest = key_of(csr)
     judge(await enrollments.by_secret(connection, secret_digest(secret)), key_digest, now)
 
 
@@ -128,31 +128,44 @@ async def enroll(
 
     Raises `EnrollmentRefusedError` for the token and `IdentityError` for the certificate request.
     """
-    key, key_digest = _key_of(csr)
+    key, key_digest = key_of(csr)
     invitation = await enrollments.by_secret(connection, secret_digest(secret))
     issued = judge(invitation, key_digest, now)
     assert invitation is not None  # noqa: S101 - judge raises without one
     name = invitation.client_id
     if issued is not None:
         return name, issued
+    svid = await admit(connection, name, key, settings=settings, authority=authority, now=now)
+    await enrollments.use(connection, invitation.id, key_digest=key_digest, svid=svid, now=now)
+    await audit.note(
+        connection, now=now, actor=f"token of {name}", action="enroll", subject=name, key=key_digest
+    )
+    return name, svid
+
+
+async def admit(
+    connection: AsyncConnection,
+    name: str,
+    key: EllipticCurvePublicKey,
+    *,
+    settings: ServerSettings,
+    authority: ca.Authority,
+    now: datetime,
+) -> str:
+    """Make a key the only one of the client `name`, new or known; return its SVID in PEM form."""
     spiffe_id = str(client_spiffe_id(settings.trust_domain, settings.wfm_id, name))
     leaf = ca.issue_svid(authority, key, spiffe_id, now=now, lifetime=ca.DEVICE_LIFETIME)
-    svid = ca.certificate_pem(leaf)
-    await enrollments.use(connection, invitation.id, key_digest=key_digest, svid=svid, now=now)
     await clients.accept(
         connection,
         name,
         origin=Origin.ENROLLED,
-        key_digest=key_digest,
+        key_digest=digest_of(der_of(key)),
         svid_expires=leaf.not_valid_after_utc,
         now=now,
     )
     await _publish_first(connection, name, now=now)
     announce(connection, "devices", f"device:{name}", "enrollments")
-    await audit.note(
-        connection, now=now, actor=f"token of {name}", action="enroll", subject=name, key=key_digest
-    )
-    return name, svid
+    return ca.certificate_pem(leaf)
 
 
 async def accept(connection: AsyncConnection, name: str, *, actor: str, now: datetime) -> bool:
@@ -161,7 +174,7 @@ async def accept(connection: AsyncConnection, name: str, *, actor: str, now: dat
     A retired client returns as it was, with the only key it may come with if it had enrolled here. Of
     one that is accepted already any key is admitted from now on that an authority certifies.
     """
-    _check_name(name, "not a client id", field="client_id")
+    check_name(name, "not a client id", field="client_id")
     known = await clients.get(connection, name)
     if known is not None and known.is_accepted and known.origin == Origin.FOREIGN:
         return False
@@ -182,8 +195,8 @@ async def accept(connection: AsyncConnection, name: str, *, actor: str, now: dat
         actor=actor,
         action="accept",
         subject=name,
-        before=_shown(known),
-        after=_shown(await clients.get(connection, name)),
+        before=shown(known),
+        after=shown(await clients.get(connection, name)),
     )
     return known is None
 
@@ -193,6 +206,7 @@ async def retire(connection: AsyncConnection, name: str, *, actor: str, now: dat
     known = await client_called(connection, name)
     await clients.retire(connection, name, now=now)
     await enrollments.withdraw(connection, name, now=now)
+    await enrollment_requests.remove_of_client(connection, name)
     announce(connection, "devices", f"device:{name}", "enrollments")
     await audit.note(
         connection,
@@ -200,12 +214,12 @@ async def retire(connection: AsyncConnection, name: str, *, actor: str, now: dat
         actor=actor,
         action="retire",
         subject=name,
-        before=_shown(known),
-        after=_shown(await clients.get(connection, name)),
+        before=shown(known),
+        after=shown(await clients.get(connection, name)),
     )
 
 
-def _shown(client: Client | None) -> dict[str, object] | None:
+def shown(client: Client | None) -> dict[str, object] | None:
     """Return what the audit says of a client."""
     if client is None:
         return None
@@ -220,9 +234,15 @@ async def client_called(connection: AsyncConnection, name: str) -> Client:
     return client
 
 
-def _key_of(csr: str) -> tuple[EllipticCurvePublicKey, str]:
+def key_of(csr: str) -> tuple[EllipticCurvePublicKey, str]:
+    """Return the key that a certificate request proves to hold, and its digest; raises `IdentityError`."""
     key = ca.public_key_of_request(csr)
-    return key, digest_of(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return key, digest_of(der_of(key))
+
+
+def der_of(key: EllipticCurvePublicKey) -> bytes:
+    """Return a public key as its digest is made of."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 async def _publish_first(connection: AsyncConnection, name: str, *, now: datetime) -> None:

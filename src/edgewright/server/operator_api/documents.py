@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from edgewright.protocol.consent import Kind, Reason, Verdict
+from edgewright.server.domain.admission import RequestState
 from edgewright.server.domain.contact import Contact, Why
 from edgewright.server.domain.device_state import Word
 from edgewright.server.domain.truth import Truth
@@ -57,6 +58,42 @@ class EnrollmentEntry(Shown, frozen=True, kw_only=True):
     created: datetime
     expires: datetime
     used: datetime | None
+
+
+class RequestEntry(Shown, frozen=True, kw_only=True):
+    """A device that asks to be let in without a token; what it says of itself proves nothing.
+
+    `id` is the fingerprint of its key without the blanks; `taken` says who has the wished name already.
+    """
+
+    id: str
+    fingerprint: str
+    key_digest: str
+    name: str
+    hostname: str
+    agent_version: str
+    address: str
+    state: RequestState
+    asked: datetime
+    seen: datetime
+    taken: str | None
+    decided: datetime | None
+    by: str | None
+    client_id: str | None
+    reason: str
+
+
+class RequestApproval(Given, frozen=True, kw_only=True):
+    """Lets a device in: under which name (without one under that it wishes), and in whose place."""
+
+    name: str | None = None
+    replace: bool = False
+
+
+class RequestRejection(Given, frozen=True, kw_only=True):
+    """Keeps a device out, which is told the reason."""
+
+    reason: str = ""
 
 
 class ErrorEntry(Shown, frozen=True, kw_only=True):

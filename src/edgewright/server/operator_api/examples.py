@@ -82,6 +82,8 @@ SAMPLES: Final[Mapping[str, Any]] = {
 
 EXAMPLES: Final[Mapping[str, Any]] = {
     "NewEnrollment": {"name": "line-4", "valid_minutes": 1440},
+    "RequestApproval": {"name": "line-4", "replace": False},
+    "RequestRejection": {"reason": "not one of ours"},
     "NewDeployment": {
         "application": "shop",
         "version": "1.4.0",

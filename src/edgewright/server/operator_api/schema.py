@@ -106,6 +106,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "number": "number of the revision",
     "path": "path of the file in the package",
     "removed": "with those that are gone from their devices",
+    "request_id": "fingerprint of the device's key, with or without its blanks",
     "role": "with this role",
     "rollout_id": "id of the rollout",
     "said": "what devices said last, as words with commas between them",

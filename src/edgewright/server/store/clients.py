@@ -52,6 +52,12 @@ async def get(connection: AsyncConnection, client_id: str) -> Client | None:
     return await one_of(connection, Client, select(clients).where(clients.c.client_id == client_id))
 
 
+async def with_key(connection: AsyncConnection, key_digest: str) -> Client | None:
+    """Return the accepted client that comes with this key."""
+    query = select(clients).where(clients.c.key_digest == key_digest, clients.c.state == ClientState.ACCEPTED)
+    return await one_of(connection, Client, query)
+
+
 async def every(connection: AsyncConnection) -> list[Client]:
     """Return all clients, retired ones as well, by id."""
     return await all_of(connection, Client, select(clients).order_by(clients.c.client_id))

@@ -49,6 +49,29 @@ enrollments = Table(
     Column("withdrawn", Instant),
 )
 
+# Keys that ask to be let in, by the part of their digest that people compare; what their bearers say of
+# themselves proves nothing. `svid` is what an approved one is answered with.
+enrollment_requests = Table(
+    "enrollment_requests",
+    metadata,
+    Column("fingerprint", String(20), primary_key=True),
+    Column("key_digest", String, nullable=False, unique=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("name", String, nullable=False),
+    Column("hostname", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("seen", Instant, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("decided", Instant),
+    Column("actor", String),
+    Column("client_id", String),
+    Column("reason", String, nullable=False),
+    Column("svid", String),
+    CheckConstraint("state IN ('waiting', 'approved', 'rejected')", name="state"),
+)
+
 # Capabilities as reported; (client, device id) is the record's name (spec: API-8).
 devices = Table(
     "devices",
