@@ -1,11 +1,13 @@
 """Devices come in by the pages: an invitation is made, carried to a device, used, and seen to be used."""
 
+import json
 import re
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from support.browser import visit
-from support.foreign_client import ForeignClient
+from support.foreign_client import ForeignClient, csr_of, web_request
 from support.people import sign_in
 from support.server_process import ServerProcess
 
@@ -94,3 +96,104 @@ def test_who_may_only_look_invites_nobody(server):
     assert answer.status == 200
     assert b"Make an invitation" not in answer.body
     assert eve.post("/enrollments", {"name": "mine"}).status == 403
+
+
+def ask(server, name, **more):
+    key = ec.generate_private_key(ec.SECP256R1())
+    body = json.dumps({"name": name, "csr": csr_of(key), **more}).encode()
+    return lambda: web_request("POST", server.web_url, "/edgewright/v1/enroll/requests", body=body)
+
+
+def asking_row(ada, text):
+    return ada.page.locator("#requests").get_by_role("row").filter(has_text=text)
+
+
+@pytest.mark.requirement("S-27")
+def test_a_device_that_asks_appears_and_is_let_in_under_another_name(ada, server):
+    ada.go("/enrollments")
+    device = ask(server, "raspberrypi", hostname="raspberrypi", agentVersion="1.0")
+    assert device().status == 202
+    row_of_it = asking_row(ada, "raspberrypi")
+    row_of_it.get_by_text("Waiting for you").wait_for()
+    (one,) = server.operator.items("/enrollments/requests?q=raspberrypi")
+    assert row_of_it.get_by_text(one["fingerprint"]).first.is_visible()
+    row_of_it.get_by_role("button", name="Approve…").click()
+    dialog = ada.page.get_by_role("dialog")
+    dialog.get_by_text(one["fingerprint"]).wait_for()
+    dialog.get_by_role("textbox", name="Name").fill("press-7")
+    # What others do meanwhile changes the page below, and nothing in what is open and typed.
+    ask(server, "another-one")()
+    asking_row(ada, "another-one").wait_for()
+    assert dialog.get_by_role("textbox", name="Name").input_value() == "press-7"
+    ada.picture("approve-request")
+    assert ada.faults() == []
+    dialog.get_by_role("button", name="Approve", exact=True).click()
+    ada.page.get_by_text("press-7 is let in").wait_for()
+    assert asking_row(ada, "raspberrypi").get_by_text("Approved").is_visible()
+    answer = device()
+    assert (answer.status, answer.json["clientId"]) == (201, "press-7")
+    assert ada.complaints == []
+
+
+def test_a_taken_name_is_told_before_and_after_it_is_tried(ada, server, tmp_path):
+    token = server.operator.post("/enrollments", {"name": "press-8"})["token"]
+    with ForeignClient.enrolled(token, tmp_path / "press-8"):
+        pass
+    ask(server, "press-8")()
+    ada.go("/enrollments")
+    asking_row(ada, "press-8").get_by_role("button", name="Approve…").click()
+    dialog = ada.page.get_by_role("dialog")
+    assert dialog.get_by_text("This name is taken").is_visible()
+    dialog.get_by_role("button", name="Approve", exact=True).click()
+    ada.page.get_by_text("press-8 was not let in: 'press-8' is a device already").wait_for()
+    asking_row(ada, "press-8").get_by_role("button", name="Approve…").click()
+    dialog.get_by_role("checkbox").check()
+    dialog.get_by_role("button", name="Approve", exact=True).click()
+    ada.page.get_by_text("press-8 is let in").wait_for()
+
+
+def test_a_device_is_turned_down_with_a_reason(ada, server):
+    device = ask(server, "press-9")
+    device()
+    ada.go("/enrollments")
+    asking_row(ada, "press-9").get_by_role("button", name="Reject…").click()
+    dialog = ada.page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("not one of ours")
+    dialog.get_by_role("button", name="Reject", exact=True).click()
+    ada.page.get_by_text("press-9 is turned down").wait_for()
+    assert asking_row(ada, "press-9").get_by_text("not one of ours").is_visible()
+    assert device().json == {"state": "rejected", "reason": "not one of ours"}
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_queue_fits_a_phone_and_everybody_can_use_it(chromium, server, width):
+    ask(server, "a" * 128, hostname="h" * 200)()
+    made = visit(chromium, server, "operator", width=width)
+    try:
+        made.go("/enrollments")
+        made.picture(f"queue-{width}")
+        assert made.faults() == []
+        assert made.sticks_out() == []
+        assert made.complaints == []
+        if width == 360:
+            assert made.too_small() == []
+    finally:
+        made.close()
+
+
+def test_who_may_only_look_sees_the_queue_and_decides_nothing(server):
+    ask(server, "watched")()
+    (one,) = server.operator.items("/enrollments/requests?q=watched")
+    eve = sign_in(server, "viewer")
+    answer = eve.get("/enrollments")
+    assert one["fingerprint"].encode() in answer.body
+    assert b"Approve" not in answer.body.replace(b"Approved", b"")
+    for what in ("approve", "reject"):
+        path = f"/enrollments/requests/{one['id']}/{what}"
+        assert eve.post(path, {"name": "watched"}).status == 403
+
+
+def test_the_first_steps_tell_that_a_device_asks(tmp_path):
+    with ServerProcess.create(tmp_path / "server") as fresh:
+        ask(fresh, "first")()
+        assert b"One device asks to be let in" in sign_in(fresh, "operator").get("/").body

@@ -286,7 +286,9 @@ def test_what_is_no_request_is_refused_and_nothing_waits(server, body, status):
     assert server.operator.get("/enrollments/requests")["total"] == before
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/b", "labels", "requests", "<script>", "x" * 200, "a\u202eb", "\ud800"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "a/b", "labels", "requests", "<script>", "x" * 200, "a\u202eb", "\ud800"]
+)
 def test_hostile_names_do_not_wait(server, name):
     answer = ask(server, ec.generate_private_key(ec.SECP256R1()), name)
     assert answer.status in (400, 422)
@@ -393,3 +395,31 @@ def test_a_flood_from_one_address_is_bounded_and_keeps_nobody_else_out(tmp_path)
         assert again.count(429) > 0
         assert set(again) <= {202, 429}
         assert server.operator.post("/enrollments", {"name": "by-token"})["token"]
+
+
+def test_a_person_decides_on_the_command_line(server, device, tmp_path):
+    def operator(*words):
+        return subprocess.run(
+            [Path(sys.executable).with_name("edgewright"), *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=own_environment(HOME=str(tmp_path)),
+        )
+
+    context = ["--context", str(server.data / "operator.json")]
+    good, bad = device("typed"), device("typed-bad")
+    good.start()
+    bad.start()
+    for name in ("typed", "typed-bad"):
+        assert request_of(server, name)["fingerprint"] in operator("enrollment", "requests", *context).stdout
+    approved = operator("enrollment", "approve", request_of(server, "typed")["fingerprint"], *context)
+    assert approved.returncode == 0, approved.stderr
+    words = request_of(server, "typed-bad")["fingerprint"].split()
+    rejected = operator("enrollment", "reject", *words, "--reason", "no", *context)
+    assert rejected.returncode == 0, rejected.stderr
+    assert good.end()[0] == 0
+    code, said = bad.end()
+    assert (code, "turned down: no" in said) == (2, True)
+    assert operator("enrollment", "approve", *words, *context).returncode == 2

@@ -27,7 +27,7 @@ COMMANDS = {
     "watch": ("edgewright.cli.watch", "follow things until they have settled"),
     "rollout": ("edgewright.cli.rollout", "steer a rollout: pause, resume, skip, undo"),
     "token": ("edgewright.cli.token", "make a token for a program"),
-    "enrollment": ("edgewright.cli.enrollment", "invite a device: a token that works once"),
+    "enrollment": ("edgewright.cli.enrollment", "invite a device, or let in one that asks"),
     "device": ("edgewright.cli.device", "devices: list, show, accept, retire"),
     "component": ("edgewright.cli.component", "Compose components: check a folder, publish it"),
     "package": ("edgewright.cli.package", "application packages: check, publish, import, list"),

@@ -237,3 +237,26 @@ class PackageView(View, frozen=True, kw_only=True):
     imported: str | None = None
     description: dict[str, Any] | None = None
     files: tuple[str, ...] = ()
+
+
+class RequestView(View, frozen=True, kw_only=True):
+    """A device that asks to be let in; `id` is its fingerprint without blanks."""
+
+    id: str
+    fingerprint: str
+    name: str
+    hostname: str = ""
+    address: str = ""
+    state: str = "waiting"
+    asked: str | None = None
+    taken: str | None = None
+    by: str | None = None
+    client_id: str | None = None
+    reason: str = ""
+
+    @property
+    def told(self) -> str:
+        """Its state, and who decided or what stands against its wish."""
+        if self.state == "waiting":
+            return "waiting; name is taken" if self.taken else "waiting"
+        return f"{self.state} by {self.by}" if self.by else self.state

@@ -553,3 +553,64 @@ def test_a_refusal_says_what_the_server_said(response, message):
 
 def test_what_is_read_ignores_what_nobody_knows():
     assert read({**deployment(), "new": 1}, DeploymentView).id == FIRST
+
+
+def requests(*states):
+    """The queue of devices that ask: the first has the fingerprint 3f9a 01bc…, the second 3f9a 01bd…."""
+    return page(
+        *(
+            {
+                "id": f"3f9a01b{'cdef'[number]}77de40a19c3d",
+                "fingerprint": f"3f9a 01b{'cdef'[number]} 77de 40a1 9c3d",
+                "name": "line-4",
+                "hostname": "pi",
+                "address": "192.0.2.7",
+                "state": state,
+                "asked": LONG_AGO,
+                "by": None if state == "waiting" else "anna",
+                "client_id": None,
+            }
+            for number, state in enumerate(states)
+        )
+    )
+
+
+def test_devices_that_ask_are_listed_with_their_fingerprints(server, capsys):
+    server.answers["GET", "/enrollments/requests"] = requests("waiting", "rejected")
+    told = said(capsys, "enrollment", "requests", "--all")
+    assert "3f9a 01bc 77de 40a1 9c3d  line-4" in told
+    assert "rejected by anna" in told
+
+
+@pytest.mark.parametrize("words", [["3f9a01bc"], ["3f9a", "01bc"], ["3F9A-01BC-77de-40a1-9c3d"]])
+def test_a_request_is_approved_by_the_fingerprint_however_it_is_typed(server, capsys, words):
+    (one, _) = (queue := requests("waiting", "waiting"))["items"]
+    server.answers["GET", "/enrollments/requests"] = queue
+    path = f"/enrollments/requests/{one['id']}/approve"
+    server.answers["POST", path] = one | {"state": "approved", "client_id": "press-1"}
+    assert "press-1 is let in" in said(capsys, "enrollment", "approve", *words, "--as", "press-1")
+    assert server.asked[-1] == ("POST", path, {"replace": False, "name": "press-1"})
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["3f9a01b"], "at least 8"),
+        (["line-4"], "expected a fingerprint"),
+        (["00000000"], "no device with this fingerprint"),
+    ],
+)
+def test_what_is_no_fingerprint_decides_nothing(server, words, told):
+    server.answers["GET", "/enrollments/requests"] = requests("waiting", "waiting")
+    with pytest.raises(UsageError, match=told):
+        run(["enrollment", "approve", *words])
+    assert not any(method == "POST" for method, *_ in server.asked)
+
+
+def test_a_rejection_tells_the_device_the_reason(server, capsys):
+    queue = requests("waiting")
+    server.answers["GET", "/enrollments/requests"] = queue
+    path = f"/enrollments/requests/{queue['items'][0]['id']}/reject"
+    server.answers["POST", path] = queue["items"][0] | {"state": "rejected"}
+    assert "turned down" in said(capsys, "enrollment", "reject", "3f9a", "01bc", "--reason", "not ours")
+    assert server.asked[-1] == ("POST", path, {"reason": "not ours"})

@@ -3,21 +3,25 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.server.domain.admission import FORGET, RequestState
 from edgewright.server.store.clients import ClientState
-from edgewright.server.store.tables import clients, deployments, enrollments, packages
+from edgewright.server.store.tables import clients, deployments, enrollment_requests, enrollments, packages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firsts:
-    """What there is already; `invited` is a device that was invited and has not come yet."""
+    """What there is already; `invited` is a device that was invited and has not come yet, `asking` how many
+    wait to be let in.
+    """
 
     has_device: bool
     has_package: bool
     has_deployment: bool
     invited: str | None
+    asking: int = 0
 
     @property
     def are_done(self) -> bool:
@@ -43,6 +47,14 @@ async def load(connection: AsyncConnection, *, now: datetime) -> Firsts:
                 .limit(1)
                 .scalar_subquery()
                 .label("invited"),
+                select(func.count())
+                .select_from(enrollment_requests)
+                .where(
+                    enrollment_requests.c.state == RequestState.WAITING,
+                    enrollment_requests.c.seen > now - FORGET,
+                )
+                .scalar_subquery()
+                .label("asking"),
             )
         )
     ).one()
@@ -51,4 +63,5 @@ async def load(connection: AsyncConnection, *, now: datetime) -> Firsts:
         has_package=bool(row.has_package),
         has_deployment=bool(row.has_deployment),
         invited=row.invited,
+        asking=row.asking,
     )

@@ -1,4 +1,4 @@
-"""`/enrollments`: how devices come in. Invitations are made here, and seen to be used.
+"""`/enrollments`: how devices come in. Those that ask are let in or turned down here, others are invited.
 
 The token of an invitation is on the page that made it and on no other: only its digest is kept.
 """
@@ -11,17 +11,21 @@ from urllib.parse import quote
 from litestar import Response, get, post
 
 from edgewright.server.context import ServerRequest, context_of
-from edgewright.server.errors import Fault, InvalidError
-from edgewright.server.fleet import membership
+from edgewright.server.errors import ConflictError, Fault, InvalidError
+from edgewright.server.fleet import admission, membership
 from edgewright.server.guard import form_field
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import CreatedEnrollment
+from edgewright.server.operator_api.enrollment_requests import show_request
 from edgewright.server.operator_api.enrollments import show_enrollment, token_of
 from edgewright.server.operator_api.paging import Page, page_of
 from edgewright.server.store import enrollments
+from edgewright.server.web.forms import Form
 from edgewright.server.web.pages import page, see_other
+from edgewright.server.web.words import Tone
 
 ROWS: Final = 50
+DECIDED: Final = 10
 _DAY_MINUTES: Final = 24 * 60
 VALID: Final = (
     (60, "one hour"),
@@ -62,7 +66,63 @@ async def withdraw(request: ServerRequest, name: str) -> Response[Any]:
     return see_other("/enrollments", f"The invitation for {name} is withdrawn.")
 
 
-HANDLERS = [show_enrollments, invite, withdraw]
+@post("/enrollments/requests/{request_id:str}/approve", status_code=303)
+async def approve(request: ServerRequest, request_id: str) -> Response[Any]:
+    """Let a device in that asks."""
+    context = context_of(request)
+    form = await Form.of(request)
+    name = form.text("name")
+    try:
+        if not name:
+            raise InvalidError(
+                "a device cannot be called so", Fault(field="", message="give the device a name")
+            )
+        async with context.database.writing() as connection:
+            found = await admission.approve(
+                connection,
+                request_id,
+                name=name,
+                is_replacing=bool(form.text("replace")),
+                settings=context.settings,
+                authority=context.identity.authority,
+                actor=operator_of(request),
+                now=context.clock(),
+            )
+    except (InvalidError, ConflictError) as error:
+        return see_other("/enrollments", _told(f"{name} was not let in", error), Tone.BAD)
+    return see_other(
+        "/enrollments", f"{found.client_id} is let in: it gets its certificate when it asks again."
+    )
+
+
+@post("/enrollments/requests/{request_id:str}/reject", status_code=303)
+async def reject(request: ServerRequest, request_id: str) -> Response[Any]:
+    """Turn a device down that asks."""
+    context = context_of(request)
+    form = await Form.of(request)
+    try:
+        async with context.database.writing() as connection:
+            found = await admission.reject(
+                connection,
+                request_id,
+                reason=form.text("reason"),
+                actor=operator_of(request),
+                now=context.clock(),
+            )
+    except (InvalidError, ConflictError) as error:
+        return see_other("/enrollments", _told("The device was not turned down", error), Tone.BAD)
+    return see_other("/enrollments", f"{found.name} is turned down, and told so when it asks again.")
+
+
+HANDLERS = [show_enrollments, invite, withdraw, approve, reject]
+
+
+def _told(what: str, error: InvalidError | ConflictError) -> str:
+    """Return what was not done and why, as a message on the page that is gone back to."""
+    why = (
+        "; ".join(fault.message for fault in error.faults) if isinstance(error, InvalidError) else str(error)
+    )
+    return f"{what}: {why}."
 
 
 async def _invite(request: ServerRequest, name: str, minutes: str) -> CreatedEnrollment:
@@ -113,6 +173,13 @@ async def _shown(
     now = context.clock()
     async with context.database.reading() as connection:
         known = await enrollments.every(connection)
+        asked = await admission.listed(connection, now=now)
+        # Those that wait come first, then what was decided, the newest before the older.
+        decided = sorted(
+            (one for one in asked if one.decided), key=lambda one: one.decided or now, reverse=True
+        )
+        waiting = [one for one in asked if one.is_waiting]
+        queue = [await show_request(connection, one, now) for one in (waiting + decided[:DECIDED])]
     listed = page_of(known, lambda one: str(one.id), limit=ROWS, after=after)
     entries = Page(
         items=[show_enrollment(one, now) for one in listed.items], next=listed.next, total=listed.total
@@ -124,5 +191,9 @@ async def _shown(
         "minutes": minutes,
         "choices": VALID,
         "faults": faults,
+        "queue": queue,
+        "waiting": len(waiting),
+        "asking": f"edgewright agent enroll --server {context.web_url} --name NAME"
+        f" --pin {context.identity.web_pin}",
     }
     return page(request, "enrollments.html", values, status=status)

@@ -37,15 +37,20 @@ def steps(present: Firsts, *, is_viewer: bool) -> list[dict[str, str]]:
     Who may only look is led nowhere.
     """
     waits = f"Waiting for {present.invited} to use its invitation." if present.invited else ""
+    label = "See the invitation" if waits else "Add a device"
+    if present.asking:
+        who = "One device asks" if present.asking == 1 else f"{present.asking} devices ask"
+        waits = f"{who} to be let in, and somebody has to compare fingerprints."
+        label = "See who asks"
     all_of_them = [
         (
             present.has_device,
             {
                 "title": "Add a device",
                 "text": waits
-                or "Make an invitation here and run one command on the device. Its key never leaves it.",
+                or "Invite it here or let it ask, with one command on the device. Its key never leaves it.",
                 "href": "/enrollments",
-                "label": "See the invitation" if waits else "Add a device",
+                "label": label,
             },
         ),
         (
