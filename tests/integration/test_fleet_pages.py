@@ -135,6 +135,18 @@ def test_no_page_puts_what_was_said_before_a_change_beside_what_is_wanted_since(
 
 
 @pytest.mark.requirement("OFF-4", "ST-25")
+def test_deployments_of_the_api_say_whether_their_device_is_there_to_be_believed(
+    server: ServerProcess, devices: dict[str, ForeignClient]
+) -> None:
+    devices["well"].poll()
+    for name, state in (("well", "converged"), ("lost", "silent"), ("night", "planned-silence")):
+        (listed,) = server.operator.items(f"/deployments?device={name}")
+        shown = server.operator.get(f"/deployments/{listed['id']}")
+        (of_device,) = server.operator.get(f"/devices/{name}")["deployments"]
+        assert {one["device_state"] for one in (listed, shown, of_device)} == {state}
+
+
+@pytest.mark.requirement("OFF-4", "ST-25")
 def test_no_page_of_deployments_calls_well_what_nobody_has_heard_of(
     server: ServerProcess, devices: object, ada: Browser
 ) -> None:

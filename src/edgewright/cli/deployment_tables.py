@@ -19,7 +19,7 @@ def deployment_rows(deployments: Sequence[DeploymentView], now: datetime) -> lis
             shorten(one.id, identifiers),
             f"{one.application} {one.version}",
             one.device,
-            one.state,
+            one.told,
             ago(one.deleted or one.changed, now),
             said(one),
         )
@@ -49,7 +49,7 @@ def print_deployment(deployment: DeploymentView, now: datetime) -> None:
             ("application", f"{deployment.application} {deployment.version}"),
             ("profile", deployment.profile),
             ("device", deployment.device),
-            ("state", deployment.state),
+            ("state", deployment.told),
             *held(deployment.hold, now),
             ("changed", ago(deployment.deleted or deployment.changed, now)),
             ("last report", ago(deployment.current.received, now) if deployment.current else "never"),

@@ -72,6 +72,12 @@ class HoldView(View, frozen=True, kw_only=True):
     approval: int | None = None
 
 
+# A device of which this is said is not there to be believed.
+ABSENT = frozenset({"silent", "expected", "planned-silence", "never", "retired"})
+# Of these the device has said nothing, or its last word.
+NEVER_SAID = frozenset({"waiting", "removed"})
+
+
 class DeploymentView(View, frozen=True, kw_only=True):
     """One deployment; `state` is the one word for desired and current together."""
 
@@ -89,6 +95,14 @@ class DeploymentView(View, frozen=True, kw_only=True):
     desired: DesiredView | None = None
     current: StatusView | None = None
     hold: HoldView | None = None
+    device_state: str | None = None
+
+    @property
+    def told(self) -> str:
+        """How it stands, in the manner of devices: what was said last counts while the device is there."""
+        if self.device_state in ABSENT and self.state not in NEVER_SAID:
+            return f"{self.device_state} (was {self.state})"
+        return self.state
 
     @property
     def faults(self) -> tuple[str, ...]:

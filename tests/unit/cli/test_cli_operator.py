@@ -614,3 +614,19 @@ def test_a_rejection_tells_the_device_the_reason(server, capsys):
     server.answers["POST", path] = queue["items"][0] | {"state": "rejected"}
     assert "turned down" in said(capsys, "enrollment", "reject", "3f9a", "01bc", "--reason", "not ours")
     assert server.asked[-1] == ("POST", path, {"reason": "not ours"})
+
+
+@pytest.mark.parametrize(
+    ("device", "state", "told"),
+    [
+        ("converged", "converged", "converged"),
+        (None, "converged", "converged"),
+        ("silent", "converged", "silent (was converged)"),
+        ("planned-silence", "failed", "planned-silence (was failed)"),
+        ("never", "waiting", "waiting"),
+        ("retired", "removed", "removed"),
+    ],
+)
+def test_a_deployment_is_not_called_well_by_what_its_lost_device_said(device, state, told):
+    one = DeploymentView(id="x", device="d", application="a", version="1", state=state, device_state=device)
+    assert one.told == told

@@ -34,6 +34,13 @@ def _said(entry: Entry, _now: datetime) -> str:
     return said(read(entry, DeploymentView))
 
 
+def _told(entry: Entry, _now: datetime) -> str:
+    from edgewright.cli.operator import read
+    from edgewright.cli.views import DeploymentView
+
+    return read(entry, DeploymentView).told
+
+
 def _describe(entry: Entry, now: datetime) -> None:
     from edgewright.cli.deployment_tables import print_deployment
     from edgewright.cli.operator import read
@@ -106,7 +113,7 @@ KIND = Kind(
         Column("id", lambda entry, _now: str(entry["id"])[:SHORT]),
         Column("application", _application),
         Column("device", text_of("device")),
-        Column("state", text_of("state")),
+        Column("state", _told),
         Column("changed", _changed),
         Column("what the device says", _said),
         Column("name", text_of("name"), wide=True),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from litestar import Response, delete, get, post, put
 from litestar.params import QueryParameter
+from msgspec.structs import replace as replace_member
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.values import Value
@@ -78,9 +79,11 @@ async def list_deployments(
         if assignment is not None:
             record = await assignment_named(connection, assignment)
             wanted = replace(wanted, assignment_id=record.id)
-        rows = () if in_state in {None, Truth.REMOVED} else await context.rows()
+        rows = await context.rows()
         records = await _page(connection, wanted, in_state, rows, limit=limit, after=after)
         entries = await deployment_entries(connection, records.items)
+    words = {row.client_id: row.state.word for row in rows}
+    entries = [replace_member(one, device_state=words.get(one.device)) for one in entries]
     return Page(items=entries, next=records.next, total=records.total)
 
 
@@ -112,9 +115,13 @@ async def create_deployment(request: ServerRequest) -> DeploymentEntry:
 @get("/deployments/{deployment_id:str}", summary="Show a deployment")
 async def show_deployment(request: ServerRequest, deployment_id: str) -> Response[DeploymentEntry]:
     """Return one deployment with desired beside current, removed ones as well."""
-    async with context_of(request).database.reading() as connection:
+    context = context_of(request)
+    words = {row.client_id: row.state.word for row in await context.rows()}
+    async with context.database.reading() as connection:
         record = await deploying.deployment_called(connection, deployment_id)
-        return tagged(request, await deployment_entry(connection, record), of=wish_in(record))
+        entry = await deployment_entry(connection, record)
+    shown = replace_member(entry, device_state=words.get(record.client_id))
+    return tagged(request, shown, of=wish_in(record))
 
 
 @put("/deployments/{deployment_id:str}", summary="Change a deployment", body=ChangedDeployment, dry_run=True)

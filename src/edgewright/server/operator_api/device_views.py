@@ -72,7 +72,11 @@ async def device_detail(
             )
             for device in devices
         ],
-        deployments=[entry for entry in entries if entry.state != Truth.REMOVED],
+        deployments=[
+            msgspec.structs.replace(entry, device_state=row.state.word)
+            for entry in entries
+            if entry.state != Truth.REMOVED
+        ],
         suggested_policy=None if suggestion is None else show_suggestion(suggestion),
         site=None
         if site is None

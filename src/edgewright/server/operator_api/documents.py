@@ -164,6 +164,9 @@ class DeploymentEntry(Shown, frozen=True, kw_only=True):
     package's defaults as well. `manifest_version` is that of the manifest which last changed it. `hold` is
     there while the state is `waiting-for-approval` or `held`. `assignment` is the name of the assignment it
     belongs to, which alone changes it.
+
+    `state` is as the device said last. Whether it is there to be believed says `device_state`, the word of
+    the device at this moment; it is null in the answer to a change.
     """
 
     id: str
@@ -184,6 +187,7 @@ class DeploymentEntry(Shown, frozen=True, kw_only=True):
     desired: Desired | None
     current: StatusEntry | None
     hold: HoldEntry | None
+    device_state: Word | None = None
 
 
 class NewDeployment(Given, frozen=True, kw_only=True):
