@@ -444,6 +444,7 @@ def test_the_audit_tells_before_and_after_and_can_be_taken_away(server: ServerPr
     assert [json.loads(line)["action"] for line in lines] == ["change user", "add user"]
     exported = operator.request("GET", f"/audit/export?format=csv&subject={unique}")
     assert exported.headers["content-disposition"].startswith('attachment; filename="audit-')
+    assert exported.headers["content-type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(exported.body.decode())))
     assert [json.loads(row["after"])["role"] for row in rows] == ["operator", "viewer"]
     for query in (

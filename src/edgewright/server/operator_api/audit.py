@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from litestar import get
@@ -94,13 +94,20 @@ async def export_audit(
     context = context_of(request)
     name = f"audit-{context.clock():%Y%m%dT%H%M%SZ}.{format}"
     lines = _csv(context.database, filters) if format == "csv" else _json_lines(context.database, filters)
-    media_type = "text/csv; charset=utf-8" if format == "csv" else "application/jsonl"
+    media_type = "text/csv" if format == "csv" else "application/jsonl"
     headers = {
         "content-disposition": f'attachment; filename="{name}"',
         "cache-control": "no-store",
         "x-content-type-options": "nosniff",
     }
-    return Stream(lines, media_type=media_type, headers=headers)
+    return _Export(lines, media_type=media_type, headers=headers)
+
+
+class _Export(Stream):
+    """A stream of the type it was made with; the framework would say that of the route in any case."""
+
+    def to_asgi_response(self, *arguments: Any, **more: Any) -> Any:
+        return super().to_asgi_response(*arguments, **{**more, "media_type": self.media_type})
 
 
 def filters_of(
