@@ -89,12 +89,24 @@ def assert_foreseen(status: int, media_type: str, body: bytes) -> None:
         assert json.loads(body)["status"] == status
 
 
+OF_A_DEVICE = ("/devices/edge", "/devices/edge/policy", "/fleet")
+
+
+def assert_pages_are_shown(server: ServerProcess, *paths: str) -> None:
+    for path in paths:
+        answer = server.operator.request("GET", path, prefix="", headers={"Accept": "text/html"})
+        assert answer.status == 200, (path, server.output)
+
+
 @pytest.mark.requirement("CAP-6", "ERR-1")
 @FEW
 @given(properties=changed(capabilities("edge")["properties"]), labels=values)
-def test_capabilities(client: ForeignClient, properties: dict[str, Any], labels: Any) -> None:
+def test_capabilities(
+    server: ServerProcess, client: ForeignClient, properties: dict[str, Any], labels: Any
+) -> None:
     reply = client.report_capabilities("edge", {"properties": properties, "labels": labels})
     assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
+    assert_pages_are_shown(server, *OF_A_DEVICE, "/packages/hello/1.0.0/devices")
 
 
 @pytest.mark.requirement("ST-4", "ERR-1")
@@ -104,13 +116,16 @@ def test_capabilities(client: ForeignClient, properties: dict[str, Any], labels:
         {"adoptedManifestVersion": 1, "status": {"state": "installed"}, "components": [], "deviceId": "edge"}
     )
 )
-def test_statuses(client: ForeignClient, deployment: str, members: dict[str, Any]) -> None:
+def test_statuses(
+    server: ServerProcess, client: ForeignClient, deployment: str, members: dict[str, Any]
+) -> None:
     reply = client.request(
         "POST",
         f"/api/v1/deployments/{deployment}/status",
         body=json.dumps({"deploymentId": deployment, **members}).encode(),
     )
     assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
+    assert_pages_are_shown(server, *OF_A_DEVICE, f"/deployments/{deployment}", "/deployments")
 
 
 HOLD = {
@@ -159,6 +174,7 @@ def test_site_reports(
         assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
         server.operator.get("/devices/edge")
         server.operator.get("/devices")
+        assert_pages_are_shown(server, *OF_A_DEVICE)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +193,7 @@ def test_odd_site_reports(server: ServerProcess, client: ForeignClient, members:
     assert_foreseen(reply.status, reply.headers.get("content-type", ""), reply.body)
     assert server.operator.get("/devices/edge")["contact"]["state"] == "in-contact"
     server.operator.get("/devices/edge/audit")
+    assert_pages_are_shown(server, *OF_A_DEVICE)
 
 
 @FEW

@@ -273,7 +273,8 @@ def _policy_shown(device: DeviceDetail, now: datetime) -> dict[str, Any] | None:
     try:
         policy = Policy.from_plain(site.policy)
     except EdgewrightError:
-        return {"words": (), "rows": rows, "next": ()}
+        # A device of another version, or gone wrong, says what this server cannot read: it is shown as it is.
+        return {"words": (), "rows": rows, "next": {}}
     spans = {
         where: [_span(moment(begin), moment(end)) for begin, end in found]
         for where, found in coming(policy, now.timestamp(), _NEXT).items()
