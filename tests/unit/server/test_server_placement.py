@@ -98,6 +98,14 @@ def test_a_placement_left_to_the_gateway_needs_one_child_that_fits() -> None:
     assert "8 cores" in refused(shop, candidates(known, "gw/*"))
 
 
+def test_each_child_of_a_gateway_says_for_itself_why_it_does_not_fit() -> None:
+    shop = application(("big", "compose", 8))
+    known = {"gw": gateway(), "gw/a": device("gw/a"), "gw/b": device("gw/b", "helm")}
+    said = refused(shop, candidates(known, "gw/*"))
+    assert "gw/a: big: no single CPU has 8 cores" in said
+    assert "gw/b: big: gw/b supports helm, not compose" in said
+
+
 @pytest.mark.parametrize(
     ("known", "wanted", "expected"),
     [
