@@ -77,3 +77,11 @@ def test_a_form_in_a_writing_nobody_knows_is_refused(server: ServerProcess, path
     assert one.request("POST", path, parts.encode(), kind).status in {400, 403}
     with_token = kind | {"Authorization": f"Bearer {server.operator.token}"}
     assert browser(server).request("POST", path, parts.encode(), with_token).status < 500
+
+
+def test_nobody_gets_a_password_of_their_own_without_the_present_one(server: ServerProcess) -> None:
+    one = sign_in(server, "admin")
+    for name in ("some-admin", "Some-Admin", "%20some-admin"):
+        answer = one.post(f"/users/{name}/password", {})
+        assert (answer.status, answer.headers.get("location")) == (303, "/account/password"), name
+        assert one.call("POST", f"/users/{name}/password", {}).status == 409, name

@@ -130,7 +130,9 @@ async def enable_user(request: ServerRequest, name: str) -> Response[Any]:
 async def reset_password(request: ServerRequest, name: str) -> Response[Any]:
     """Give a user a password for the next sign-in and show it, this once."""
     context, actor = context_of(request), actor_of(request)
-    if name == actor.name:
+    async with context.database.reading() as connection:
+        user = await fleet.user_called(connection, name)
+    if user.id == actor.user_id:
         return see_other("/account/password")
     password = make_password()
     kept = await context.passwords.hash(password)
