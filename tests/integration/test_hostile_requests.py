@@ -85,3 +85,10 @@ def test_nobody_gets_a_password_of_their_own_without_the_present_one(server: Ser
         answer = one.post(f"/users/{name}/password", {})
         assert (answer.status, answer.headers.get("location")) == (303, "/account/password"), name
         assert one.call("POST", f"/users/{name}/password", {}).status == 409, name
+
+
+@pytest.mark.parametrize("minutes", ["9" * 5000, "\u00b2", "\u0663", "-1", "1e3", "nan"])
+def test_a_schedule_that_is_no_number_is_a_fault_of_the_form(server: ServerProcess, minutes: str) -> None:
+    source = {"name": "acme", "kind": "registry", "location": "registry.example", "every_minutes": minutes}
+    answer = sign_in(server, "admin").post("/sources/new", source)
+    assert (answer.status, b"expected a number of minutes" in answer.body) == (422, True)

@@ -198,7 +198,7 @@ def _asked(given: Mapping[str, str]) -> GivenSource:
 def _minutes(text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    if not _is_number(text):
         raise InvalidError("", Fault(field="every_minutes", message="expected a number of minutes"))
     return int(text)
 
@@ -243,9 +243,13 @@ def _values_of(shown: SourceEntry) -> dict[str, str]:
 
 def _schedules(present: str) -> list[tuple[str, str]]:
     """Return the schedules to choose from, the present one among them."""
-    if present in dict(SCHEDULES) or not present.isdigit():
+    if present in dict(SCHEDULES) or not _is_number(present):
         return list(SCHEDULES)
     return [(present, _schedule(int(present))), *SCHEDULES]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _schedule(minutes: int | None) -> str:
