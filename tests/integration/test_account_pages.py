@@ -5,7 +5,7 @@ import re
 import pytest
 
 from support.browser import WIDTHS, visit
-from support.people import add_person
+from support.people import PASSWORD, add_person
 from support.server_process import ServerProcess, command
 
 PAGES = [
@@ -155,3 +155,18 @@ def test_the_audit_shows_changes_as_they_happen_and_filters_by_a_click(somebody,
     with ada.page.expect_download() as taken:
         ada.page.get_by_role("link", name="CSV").click()
     assert unique in taken.value.path().read_text()
+
+
+def test_what_has_to_be_mended_is_called_as_the_form_calls_it(somebody):
+    ada = somebody("admin")
+    ada.go("/account/password")
+    ada.page.get_by_label("Present password", exact=True).fill(PASSWORD)
+    for label in ("New password", "New password again"):
+        ada.page.get_by_label(label, exact=True).fill("short")
+    ada.page.get_by_role("button", name="Save the password").click()
+    told = ada.page.get_by_role("alert").first
+    told.get_by_role("link", name="New password", exact=True).wait_for()
+    ada.go("/enrollments")
+    ada.page.get_by_label("Name", exact=True).fill("line 4")
+    ada.page.get_by_role("button", name="Make an invitation").click()
+    ada.page.get_by_role("alert").first.get_by_role("link", name="Name", exact=True).wait_for()
