@@ -413,3 +413,34 @@ def test_everything_works_without_scripts(chromium: Browser, server: ServerProce
         wait_until(lambda: told(device) == {**DEFAULTS, "interval": 8}, what="the deployment")
     assert json.dumps(visitor.complaints) == "[]"
     visitor.close()
+
+
+@pytest.mark.requirement("ST-25")
+def test_what_is_deleted_is_shown_until_the_device_says_that_it_is_gone(
+    server: ServerProcess, ada: Visitor, tmp_path: Path
+) -> None:
+    wish = {"application": "shop", "version": "1.0.0", "target": {"devices": ["edge-01"]}}
+    with enrolled(server, "edge-01", tmp_path) as device:
+        server.operator.put("/assignments/shop", wish)
+        wait_until(lambda: told(device), what="the deployment")
+        (made,) = server.operator.items("/deployments")
+        device.report_status(made["id"], "installed", made["manifest_version"])
+        assert server.operator.get("/devices/edge-01")["state"] == "converged"
+        server.operator.delete("/assignments/shop")
+        # Nothing was said to the device yet: it is not at it.
+        removing = wait_until(
+            lambda: [one for one in server.operator.items("/deployments") if one["deleted"]],
+            what="the removal",
+        )
+        assert server.operator.get("/devices/edge-01")["state"] == "behind"
+        ada.go("/deployments")
+        row = ada.page.locator("#assignments tbody tr")
+        expect(row).to_contain_text("deleted, and not gone everywhere yet")
+        expect(row).to_contain_text("1 removing")
+        version = removing[0]["manifest_version"]
+        device.report_status(made["id"], "removing", version)
+        assert server.operator.get("/devices/edge-01")["state"] == "taking-up"
+        device.report_status(made["id"], "removed", version)
+        expect(ada.page.get_by_text("Nothing is deployed yet")).to_be_visible()
+        ada.go("/assignments/shop")
+        expect(ada.page.get_by_text("what it brought is gone from all devices")).to_be_visible()

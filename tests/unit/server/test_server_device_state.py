@@ -64,6 +64,12 @@ def test_a_device_in_contact_is_what_most_needs_a_person(truths: list[Truth], wo
     assert (found.word, found.said) == (word, word)
 
 
+@pytest.mark.requirement("ST-25")
+def test_a_device_that_has_not_heard_of_a_removal_is_behind_and_not_at_it() -> None:
+    said = last_said([Part(truth=Truth.REMOVING, since=5.0, is_heard=False)])
+    assert (said.word, said.since) == (Word.BEHIND, 5.0)
+
+
 @pytest.mark.requirement("OFF-2", "OFF-3", "S-23")
 @pytest.mark.parametrize("truth", Truth)
 @pytest.mark.parametrize(("absent", "word"), ABSENT.items())

@@ -55,9 +55,13 @@ SEVERITY: Final = {word: place for place, word in enumerate(Word)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One deployment of a device: its word, since when it is so, and until when it is held, if known."""
+    """One deployment of a device: its word, since when it is so, and until when it is held, if known.
+
+    `is_heard` is whether the device has heard of its removal, where it is to be removed.
+    """
 
     truth: Truth
+    is_heard: bool = True
     since: float | None = None
     until: float | None = None
 
@@ -97,7 +101,7 @@ def last_said(parts: Sequence[Part]) -> DeviceState:
     A device that is to have nothing is empty. `until` is when the first of what is held may
     go on.
     """
-    words = [(_OF_DEPLOYMENT[part.truth], part) for part in parts if part.truth is not Truth.REMOVED]
+    words = [(_word(part), part) for part in parts if part.truth is not Truth.REMOVED]
     if not words:
         return DeviceState(word=Word.EMPTY, said=Word.EMPTY)
     worst = min((word for word, _ in words), key=SEVERITY.__getitem__)
@@ -106,3 +110,7 @@ def last_said(parts: Sequence[Part]) -> DeviceState:
     ends = [part.until for part in having if part.until is not None]
     since = (max if worst is Word.CONVERGED else min)(known, default=None)
     return DeviceState(word=worst, since=since, until=min(ends, default=None), said=worst)
+
+
+def _word(part: Part) -> Word:
+    return _OF_DEPLOYMENT[part.truth] if part.is_heard else Word.BEHIND

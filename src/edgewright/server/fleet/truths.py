@@ -77,7 +77,9 @@ def part_of(record: DeploymentRecord, status: StatusRecord | None, holds: Sequen
     found = truth_of(record, status, hold)
     wished = record.deleted or record.changed
     match found:
-        case Truth.WAITING | Truth.BEHIND | Truth.REMOVING:
+        case Truth.REMOVING if status is None or not _is_of_removal(record, status):
+            return Part(truth=found, since=wished.timestamp(), is_heard=False)
+        case Truth.WAITING | Truth.BEHIND:
             return Part(truth=found, since=wished.timestamp())
         case Truth.WAITING_FOR_APPROVAL | Truth.HELD:
             assert hold is not None  # noqa: S101 - nothing else makes these words
@@ -85,6 +87,10 @@ def part_of(record: DeploymentRecord, status: StatusRecord | None, holds: Sequen
             until = None if hold.until is None else hold.until.timestamp()
             return Part(truth=found, since=since.timestamp(), until=until)
     return Part(truth=found, since=None if status is None else status.received.timestamp())
+
+
+def _is_of_removal(record: DeploymentRecord, status: StatusRecord) -> bool:
+    return status.state == State.REMOVING or status.adopted_version >= record.changed_version
 
 
 def _hold_by_status(record: DeploymentRecord, status: StatusRecord | None) -> Hold | None:

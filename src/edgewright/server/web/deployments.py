@@ -40,19 +40,30 @@ _MISFITS_SHOWN = 20
 async def show_all(
     request: ServerRequest, *, q: str = "", state_: State = "", after: str = ""
 ) -> Response[str]:
-    """Show assignments with how they stand, and deployments of single devices."""
+    """Show assignments with how they stand, and deployments of single devices.
+
+    A deleted assignment is shown until the last device has said that it removed what it had of it.
+    """
     context = context_of(request)
     rows = await context.rows()
     counts = counts_of(rows)
     async with context.database.reading() as connection:
-        known = await assignments.every(connection)
+        known = [
+            record
+            for record in await assignments.every(connection, deleted=True)
+            if record.deleted is None or record.id in counts
+        ]
         said = await assignments.newest_revisions(connection)
+        for record in known:
+            if record.id not in said:
+                said[record.id] = (await assignments.revisions(connection, record.id))[0]
         latest = {one.assignment_id: one for one in reversed(await rollouts.every(connection))}
         is_empty = not known and not await packages.every(connection)
     shown = [
         {
             "entry": show_assignment(record, said[record.id], counts),
             "target": target_in_words(spec_of(said[record.id].spec)),
+            "is_deleted": record.deleted is not None,
             "rollout": latest.get(record.id),
         }
         for record in known
