@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 _MEMBERS = ("version", "profile", "target", "parameters", "groups", "devices", "strategy")
 _SHOWN = {"name", "application", "spec", "version", "target"}
-_MOST_LINES = 50
+_MOST_DEVICES = 50
+# In this order devices are named: what needs a look comes first.
 _ACTIONS = {
-    "create": "to create",
-    "change": "to change",
-    "remove": "to remove",
     "misfit": "does not fit",
+    "remove": "to remove",
+    "change": "to change",
+    "create": "to create",
 }
 
 
@@ -146,13 +147,19 @@ def _preview(operator: Operator, document: Document) -> Sequence[str]:
     """Return how many devices would be touched, and what would become of each of them."""
     from edgewright.cli.operator import read
 
-    path = f"{_path(document.name)}/preview"
-    answer: dict[str, Any] = read(operator.post(f"{path}?limit=1000", said(document.spec or {})), dict)
-    counts = ", ".join(f"{count} {_said_of(action)}" for action, count in answer["counts"].items() if count)
-    touched = [one for one in answer["devices"]["items"] if one["action"] != "unchanged"]
-    lines = [counts or "no device", *(line for one in touched[:_MOST_LINES] for line in _planned(one))]
-    rest = len(touched) - _MOST_LINES
-    return [*lines, f"... and {rest} more"] if rest > 0 else lines
+    path = f"{_path(document.name)}/preview?limit={_MOST_DEVICES}"
+    spec = said(document.spec or {})
+    answer: dict[str, Any] = read(operator.post(path, spec), dict)
+    counts = {action: count for action, count in answer["counts"].items() if count}
+    touched: list[Mapping[str, Any]] = []
+    for action in _ACTIONS:
+        if counts.get(action) and len(touched) < _MOST_DEVICES:
+            some: dict[str, Any] = read(operator.post(f"{path}&action={action}", spec), dict)
+            touched += some["devices"]["items"]
+    lines = [line for one in touched[:_MOST_DEVICES] for line in _planned(one)]
+    rest = sum(count for action, count in counts.items() if action in _ACTIONS) - _MOST_DEVICES
+    told = ", ".join(f"{count} {_said_of(action)}" for action, count in counts.items())
+    return [told or "no device", *lines, *([f"... and {rest} more"] if rest > 0 else [])]
 
 
 def _planned(one: Mapping[str, Any]) -> list[str]:
