@@ -99,6 +99,8 @@ def test_what_went_wrong_is_taken_back_everywhere(
     wait_until(lambda: len(versions(operator, "1.0.0")) == 6, what="it was not taken back")
     third = operator.items("/rollouts?assignment=shop")[0]
     assert (third["revision"], third["devices"], third["by"]) == (3, 2, "server")
+    why = "back to revision 1: 1 of 2 devices of batch 1 failed"
+    assert operator.get("/assignments/shop")["reason"].startswith(why)
     answer(devices, "installed", *NAMES)
     until_state(operator, third, "done")
 
@@ -121,6 +123,38 @@ def test_a_first_revision_that_fails_cannot_be_taken_back_and_says_so(
         what="nobody was told",
     )
     assert told == ["Could not be reverted: there is nothing to go back to before revision 1"]
+    restart(server, devices)
+    body = {"application": "shop", "version": "1.0.0", "target": {"devices": ["edge-6"]}}
+    server.operator.put("/assignments/other", body)  # is answered when all rollouts were looked at
+    again = [one["what"] for one in server.operator.items(events)]
+    assert again.count("not-reverted") == 1
+
+
+def test_a_removal_that_fails_leaves_a_new_assignment_of_the_same_name_alone(
+    server: ServerProcess, devices: Mapping[str, ForeignClient]
+) -> None:
+    operator = server.operator
+    first = put(operator, on_error="revert")
+    answer(devices, "installed", *NAMES)
+    until_state(operator, first, "done")
+    gone = {name: [one for one, _ in wanted(device)] for name, device in devices.items()}
+    operator.delete("/assignments/shop")
+    until_given(devices)
+    removal = operator.items("/rollouts?assignment=shop")[0]
+    for target in (["edge-5"], ["edge-6"]):
+        body = {"application": "shop", "version": "1.0.0", "target": {"devices": target}}
+        operator.put("/assignments/shop", body)
+    version = devices["edge-1"].poll().json["manifestVersion"]
+    (deployment,) = gone["edge-1"]
+    devices["edge-1"].report_status(deployment, "failed", version, **failure("stuck"))
+    until_state(operator, removal, "stopped")
+    events = f"/rollouts/{removal['id']}/events"
+    told = wait_until(
+        lambda: [one["message"] for one in operator.items(events) if one["what"] == "not-reverted"],
+        what="nobody was told",
+    )
+    assert told == ["Could not be reverted: shop was deleted, and a removal is not taken back"]
+    assert operator.get("/assignments/shop")["target"] == {"devices": ["edge-6"]}
 
 
 @pytest.mark.requirement("S-16")

@@ -9,13 +9,14 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.server.context import ServerContext
-from edgewright.server.domain.rollouts import Happened
+from edgewright.server.domain.rollouts import Happened, sentence
 from edgewright.server.fleet import assignments, rollouts
 from edgewright.server.fleet.rollouts import Look
 from edgewright.server.store import rollouts as kept
@@ -158,10 +159,11 @@ class Conductor:
             async with database.reading() as connection:
                 earlier = await rollouts.revision_before(connection, record)
                 prepared = await assignments.prepare_revert(connection, record.assignment, earlier)
+                reason = sentence(prepared.reason, seen.made.rollout.message)
             async with database.writing() as connection:
                 await assignments.put(
                     connection,
-                    prepared,
+                    replace(prepared, reason=reason),
                     strategy=record.value.strategy.in_haste(),
                     actor=rollouts.SERVER,
                     now=now,
@@ -170,6 +172,8 @@ class Conductor:
             self._not_reverted.add(record.id)
             told = Happened(what="not-reverted", message=f"Could not be reverted: {error}")
             async with database.writing() as connection:
+                if await kept.has_happened(connection, record.id, told):
+                    return  # told before the server was started anew
                 await kept.add_events(connection, record.id, [told], actor=rollouts.SERVER, now=now)
                 announce(connection, f"rollout:{record.id}")
 

@@ -299,8 +299,12 @@ async def rollout_called(connection: AsyncConnection, rollout_id: str) -> Rollou
 async def revision_before(connection: AsyncConnection, record: RolloutRecord) -> int:
     """Return the revision to go back to: the last one before whose rollout was done, else the one before.
 
-    One that says the same is none to go back to. Raises `ConflictError` where there is no other.
+    One that says the same is none to go back to. Raises `ConflictError` where there is no other, and for a
+    removal: by now its name may be another assignment's.
     """
+    assignment = await assignments.get(connection, record.assignment_id)
+    if assignment is None or assignment.deleted is not None:
+        raise ConflictError(f"{record.assignment} was deleted, and a removal is not taken back")
     specs = {one.number: one.spec for one in await assignments.revisions(connection, record.assignment_id)}
     others = [
         number

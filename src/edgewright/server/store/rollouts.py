@@ -316,6 +316,16 @@ async def events(
     return await all_of(connection, EventRecord, query.order_by(rollout_events.c.id.desc()).limit(limit))
 
 
+async def has_happened(connection: AsyncConnection, rollout_id: str, one: Happened) -> bool:
+    """Return whether the very same thing was written down before."""
+    query = select(rollout_events.c.id).where(
+        rollout_events.c.rollout_id == rollout_id,
+        rollout_events.c.what == one.what,
+        rollout_events.c.message == one.message,
+    )
+    return await connection.scalar(query.limit(1)) is not None
+
+
 async def count_events(connection: AsyncConnection, rollout_id: str) -> int:
     """Return how many things happened."""
     query = select(func.count()).where(rollout_events.c.rollout_id == rollout_id)
