@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.status import DeploymentStatus
 from edgewright.server.domain.assignments import parse_spec
-from edgewright.server.domain.rollouts import RolloutState
+from edgewright.server.domain.rollouts import RolloutState, StepState
 from edgewright.server.errors import ConflictError, InvalidError, NotFoundError
 from edgewright.server.fleet import assignments, membership, reports, rollouts
 from edgewright.server.store import rollouts as kept
@@ -400,3 +400,21 @@ def test_a_device_that_no_longer_fits_at_its_turn_is_left_out_and_keeps_what_it_
     assert steps(path, 2)["edge-6"] == "skipped"
     told = dict(happened(path))["device-skipped"]
     assert told.startswith("edge-6 is left out: ")
+
+
+def test_news_of_one_device_does_not_have_all_looked_at_that_are_away(path: Path) -> None:
+    run(path, put(), go_on(absent=NAMES[:5]), report("installed", "edge-6"))
+
+    async def begins(connection: AsyncConnection, changed: set[str] | None) -> tuple[str, ...]:
+        (rollout_id,) = await newest(connection)
+        seen = await rollouts.look(connection, rollout_id, heard_of(*NAMES), changed=changed)
+        assert seen is not None
+        kept_so_far = {one.client_id: one.step for one in seen.steps}
+        after = kept_so_far | {step.client_id: step for step in seen.made.changed}
+        return tuple(
+            name for name, step in after.items() if step.state is StepState.WAITING and not step.obstacle
+        )
+
+    for changed, noticed in ((set(), ()), ({"edge-2"}, ("edge-2",)), (None, NAMES[:5])):
+        (found,) = run(path, lambda connection: begins(connection, changed))  # noqa: B023
+        assert found == noticed

@@ -349,9 +349,13 @@ def _whom_to_observe(
             if changed is None or one.client_id in changed:
                 found.append(one)
         elif step.batch <= rollout.batch or step.state is StepState.LATE:
-            is_next = step.obstacle is Obstacle.NONE and ahead > 0
-            ahead -= is_next
-            if is_next or step.obstacle is not Obstacle.NONE:
+            if step.obstacle is not Obstacle.NONE:
+                # Thousands may be away: they are looked at with all others, not at every piece of news.
+                is_looked_at = changed is None or one.client_id in changed
+            else:
+                is_looked_at = ahead > 0
+                ahead -= is_looked_at
+            if is_looked_at:
                 found.append(one)
     return found
 
