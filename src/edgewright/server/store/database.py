@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 BUSY_SECONDS = 10
+POOL_SIZE = 15
 # How long a request waits for one of the few connections: a whole fleet may come back at once.
 QUEUE_SECONDS = 60
 # Stands for all clients where one would be named; no client can have this id.
@@ -127,6 +128,10 @@ def _engine(path: Path) -> AsyncEngine:
         f"sqlite+aiosqlite:///{path}",
         connect_args={"timeout": BUSY_SECONDS},
         pool_timeout=QUEUE_SECONDS,
+        # Each is a thread of its own. Kept open: beyond the pool's size one would begin and end with every
+        # request of a busy moment.
+        pool_size=POOL_SIZE,
+        max_overflow=0,
     )
 
     @event.listens_for(engine.sync_engine, "connect")
