@@ -118,9 +118,11 @@ def test_a_dated_span_begins_and_ends_when_the_wall_clock_first_gets_there_and_l
     ours = ZoneInfo(zone)
     around = range(int(begin.replace(tzinfo=UTC).timestamp()) - 2 * DAY, int(end.replace(tzinfo=UTC).timestamp()) + 2 * DAY, 5 * MINUTE)  # noqa: E501  # fmt: skip
     shown = [(now, datetime.fromtimestamp(now, ours).replace(tzinfo=None)) for now in around]
-    # The first moment that shows the begin or later; the moment after the last that shows less than the end.
+    # The first moment that shows the begin or later; the last that shows the end, or where the clocks jump
+    # over that, the moment after the last that shows less.
     opens = next(now for now, wall in shown if wall >= begin)
     closes = next(now for now, wall in reversed(shown) if wall < end) + 5 * MINUTE
+    closes = max([closes, *(now for now, wall in shown if wall == end)])
     expected = ((opens, closes),) if opens < closes else ()
     found = intervals([parse_span(text)], around[0], around[-1])
     assert found == expected
