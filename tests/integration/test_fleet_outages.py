@@ -59,6 +59,19 @@ class Agent:
     def stop(self) -> None:
         stop(self._process)
 
+    def waits_for_news(self) -> None:
+        """Wait until a request came in after all that it has to tell: the one in which it waits for news."""
+
+        def look() -> bool:
+            shown = self._server.operator.get(f"/devices/{self.name}")
+            told = [each["updated"] for each in shown["devices"]]
+            told += [shown["site"]["received"]] if shown["site"] else []
+            return bool(told) and max(map(datetime.fromisoformat, told)) < datetime.fromisoformat(
+                shown["last_contact"]
+            )
+
+        wait_until(look, what=f"{self.name} does not wait for news\n{tail(self.log, 20)}", seconds=PATIENCE)
+
     def becomes(self, word: str, ada: Browser) -> dict[str, object]:
         """Wait until the device is said to be so, and see that everything says it."""
 
@@ -111,6 +124,7 @@ def test_no_moment_of_an_outage_is_told_wrong(server: ServerProcess, agents: dic
         agent.becomes("empty", ada)
 
     # The one whose plug was pulled is not believed any longer; nobody calls it lost yet.
+    killed.waits_for_news()
     killed.kill()
     found = killed.becomes("expected", ada)
     assert found["contact"]["why"] == "connection-broke"  # type: ignore[index]
