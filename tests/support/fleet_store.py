@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,7 +120,9 @@ def run(path: Path, *steps: Step) -> list[Any]:
                     results.append(await step(connection))
         return results
 
-    return asyncio.run(all_steps())
+    # In a thread of its own: where a browser was driven before, the main thread's loop is in use.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, all_steps()).result()
 
 
 def heard_of(*client_ids: str, now: datetime = NOW) -> Heard:

@@ -66,7 +66,7 @@ async def list_audit(
         return await audit_page(connection, filters, limit=limit, after=after)
 
 
-@get("/audit/export", summary="Take the audit away", media_type="application/jsonl")
+@get("/audit/export", summary="Take the audit away", media_type="application/jsonl", also=("text/csv",))
 async def export_audit(
     request: ServerRequest,
     *,

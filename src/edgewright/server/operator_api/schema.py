@@ -366,7 +366,8 @@ class _Operation:
         if answer is not None:
             shown["content"] = _content(answer, known)
         elif found.get("content"):
-            shown["content"] = found["content"]
+            others = {kind: {"schema": {"type": "string"}} for kind in self._handler.opt.get("also", ())}
+            shown["content"] = {**found["content"], **others}
         if is_tagged and self._method != "delete" and answer is not None:
             told = "what to say in `If-Match` and `If-None-Match`"
             shown["headers"] = {"ETag": {"schema": {"type": "string"}, "description": told}}
