@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from edgewright.cli.errors import RefusedError
 from edgewright.cli.output import print_facts, print_table
 from edgewright.cli.resources.documents import Document
 from edgewright.cli.resources.kind import (
-    NOT_FOUND,
     Change,
     Column,
     Declared,
@@ -18,6 +16,7 @@ from edgewright.cli.resources.kind import (
     Kind,
     Standing,
     plain,
+    standing_at,
     text_of,
     time_of,
 )
@@ -108,16 +107,7 @@ def _document(entry: Entry) -> Document:
 
 
 def _present(operator: Operator, document: Document) -> Standing | None:
-    from edgewright.cli.operator import read
-
-    try:
-        answer, tag = operator.get_tagged(_path(document.name))
-    except RefusedError as error:
-        if error.status != NOT_FOUND:
-            raise
-        return None
-    entry: Entry = read(answer, dict)
-    return Standing(entry=entry, tag=tag, document=_document(entry))
+    return standing_at(operator, _path(document.name), _document)
 
 
 def said(spec: Mapping[str, Any]) -> dict[str, Any]:

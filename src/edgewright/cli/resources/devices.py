@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from edgewright.cli.output import ago, moment
 from edgewright.cli.resources.documents import Document
-from edgewright.cli.resources.kind import Change, Column, Declared, Entry, Kind, Standing, plain, time_of
+from edgewright.cli.resources.kind import (
+    Change,
+    Column,
+    Declared,
+    Entry,
+    Kind,
+    Standing,
+    plain,
+    standing_at,
+    time_of,
+)
 
 if TYPE_CHECKING:
     from edgewright.cli.operator_client import Operator
@@ -66,19 +76,13 @@ def _path(key: str) -> str:
 
 
 def _present(operator: Operator, document: Document) -> Standing:
-    from edgewright.cli.errors import RefusedError, UsageError
-    from edgewright.cli.operator import read
-    from edgewright.cli.resources.kind import NOT_FOUND
+    from edgewright.cli.errors import UsageError
 
-    try:
-        answer, tag = operator.get_tagged(_path(document.name))
-    except RefusedError as error:
-        if error.status != NOT_FOUND:
-            raise
+    standing = standing_at(operator, _path(document.name), _document)
+    if standing is None:
         told = f"{document.source}: there is no device '{document.name}'; a device becomes known by enrolling"
-        raise UsageError(f"{told} ('edgewright enrollment create {document.name}')") from error
-    entry: Entry = read(answer, dict)
-    return Standing(entry=entry, tag=tag, document=_document(entry))
+        raise UsageError(f"{told} ('edgewright enrollment create {document.name}')")
+    return standing
 
 
 def _change(document: Document, standing: Standing | None) -> Change | None:

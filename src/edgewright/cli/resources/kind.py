@@ -49,6 +49,20 @@ class Standing:
     document: Document
 
 
+def standing_at(operator: Operator, path: str, document_of: Callable[[Entry], Document]) -> Standing | None:
+    """Return what the API shows at `path`, None where nothing is there; other refusals are raised."""
+    from edgewright.cli.operator import read
+
+    try:
+        answer, tag = operator.get_tagged(path)
+    except RefusedError as error:
+        if error.status != NOT_FOUND:
+            raise
+        return None
+    entry: Entry = read(answer, dict)
+    return Standing(entry=entry, tag=tag, document=document_of(entry))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
     """How a kind is written to files and brought about from them.

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from edgewright.cli.errors import RefusedError, UsageError
+from edgewright.cli.errors import UsageError
 from edgewright.cli.resources.documents import Document
 from edgewright.cli.resources.kind import (
-    NOT_FOUND,
     Change,
     Column,
     Declared,
     Entry,
     Kind,
     Standing,
+    standing_at,
     text_of,
     time_of,
 )
@@ -61,17 +61,8 @@ def _document(entry: Entry) -> Document:
 
 
 def _present(operator: Operator, document: Document) -> Standing | None:
-    from edgewright.cli.operator import read
-
     spec = document.spec or {}
-    try:
-        answer, tag = operator.get_tagged(_path(f"{spec['application']}@{spec['version']}"))
-    except RefusedError as error:
-        if error.status != NOT_FOUND:
-            raise
-        return None
-    entry: Entry = read(answer, dict)
-    return Standing(entry=entry, tag=tag, document=_document(entry))
+    return standing_at(operator, _path(f"{spec['application']}@{spec['version']}"), _document)
 
 
 def _change(document: Document, standing: Standing | None) -> Change | None:

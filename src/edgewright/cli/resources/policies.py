@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from edgewright.cli.errors import RefusedError
 from edgewright.cli.output import moment
 from edgewright.cli.resources.documents import Document
 from edgewright.cli.resources.kind import (
-    NOT_FOUND,
     Change,
     Column,
     Declared,
     Entry,
     Kind,
     Standing,
+    standing_at,
     text_of,
     time_of,
 )
@@ -59,18 +58,9 @@ def _document(entry: Entry) -> Document:
 
 
 def _present(operator: Operator, document: Document) -> Standing | None:
-    from edgewright.cli.operator import read
-
-    try:
-        answer, tag = operator.get_tagged(_path(document.name))
-    except RefusedError as error:
-        if error.status != NOT_FOUND:
-            raise
-        return None
-    entry: Entry = read(answer, dict)
-    if _key(entry) != document.name:
-        return None  # a device without its own is shown the one for all
-    return Standing(entry=entry, tag=tag, document=_document(entry))
+    standing = standing_at(operator, _path(document.name), _document)
+    # A device without its own is shown the one for all.
+    return standing if standing is not None and _key(standing.entry) == document.name else None
 
 
 def _change(document: Document, standing: Standing | None) -> Change | None:

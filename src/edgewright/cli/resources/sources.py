@@ -7,17 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgewright.cli.errors import RefusedError
 from edgewright.cli.output import moment, print_facts, print_table
 from edgewright.cli.resources.documents import Document
 from edgewright.cli.resources.kind import (
-    NOT_FOUND,
     Change,
     Column,
     Declared,
     Entry,
     Kind,
     Standing,
+    standing_at,
     text_of,
     time_of,
 )
@@ -100,16 +99,7 @@ def _document(entry: Entry) -> Document:
 
 
 def _present(operator: Operator, document: Document) -> Standing | None:
-    from edgewright.cli.operator import read
-
-    try:
-        answer, tag = operator.get_tagged(_path(document.name))
-    except RefusedError as error:
-        if error.status != NOT_FOUND:
-            raise
-        return None
-    entry: Entry = read(answer, dict)
-    return Standing(entry=entry, tag=tag, document=_document(entry))
+    return standing_at(operator, _path(document.name), _document)
 
 
 def _change(document: Document, standing: Standing | None) -> Change | None:
