@@ -36,6 +36,7 @@ ENROLL_PATH = "/edgewright/v1/enroll"
 ADMISSION_PATH = "/edgewright/v1/enroll/requests"
 POLICY_PATH = "/edgewright/v1/policy"
 SITE_PATH = "/edgewright/v1/site"
+REPOSITORY_PATH = "/edgewright/v1/repository"
 
 
 def app_resource_layer(resource: str, file_format: str) -> str:

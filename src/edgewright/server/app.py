@@ -8,6 +8,7 @@ from edgewright.server.device_api.access import Gate
 from edgewright.server.device_api.current_state import delete_capabilities, post_status, put_capabilities
 from edgewright.server.device_api.desired_state import get_bundle, get_document, get_manifest
 from edgewright.server.device_api.polls import Polls
+from edgewright.server.device_api.repository import get_repository
 from edgewright.server.device_api.site import get_policy, put_site
 from edgewright.server.guard import PasswordNeededError, SignInNeededError, let_in
 from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_admission, post_enroll
@@ -22,7 +23,7 @@ from edgewright.server.web.sign_in import to_password, to_sign_in
 def device_app(context: ServerContext) -> Gate:
     """Return the application of the device listener behind its gate (spec: 2.1).
 
-    Beside the specification's routes it has two of our own, under our own prefix.
+    Beside the specification's routes it has three of our own, under our own prefix.
     """
     app = Litestar(
         [
@@ -34,6 +35,7 @@ def device_app(context: ServerContext) -> Gate:
             post_status,
             get_policy,
             put_site,
+            get_repository,
         ],
         state=State({"context": context}),
         exception_handlers={Exception: answer_for},

@@ -19,6 +19,7 @@ from edgewright.server.looking import Looks
 from edgewright.server.oidc import IdentityProvider
 from edgewright.server.overview import NOBODY, Overview, Row
 from edgewright.server.passwords import Passwords
+from edgewright.server.repositories.signing import principal_of
 from edgewright.server.settings import ServerSettings
 from edgewright.server.standings import Standings
 from edgewright.server.store import clients, runs, timeline
@@ -66,7 +67,8 @@ class ServerContext:
     `contacts` are those since the last save, `heard_at` all since the start, `cut_at` when a
     waiting poll broke. `run` is the number of this
     run, `deaf` when no server ran here, in unix seconds. `settle` waits a moment for rollouts to follow what
-    was just committed.
+    was just committed. `git_url` is where devices reach the repositories hosted here, None where nothing
+    listens for them.
     """
 
     database: Database
@@ -79,6 +81,7 @@ class ServerContext:
     overview: Overview
     holds: Holds
     looks: Looks
+    git_url: str | None = None
     throttle: Throttle = field(default_factory=Throttle)
     asking: Asking = field(default_factory=Asking)
     passwords: Passwords = field(default_factory=Passwords)
@@ -95,6 +98,11 @@ class ServerContext:
 
     def __post_init__(self) -> None:
         self.changes = Changes(self.database)
+
+    @property
+    def principal(self) -> str:
+        """Under which name this server signs commits."""
+        return principal_of(self.settings.trust_domain, self.settings.wfm_id)
 
     async def begin(self) -> None:
         """Note that a server runs here from now on, and learn when none did."""

@@ -7,6 +7,7 @@ A data directory belongs to one server and holds all of it:
     identity/         keys and certificates, readable by the server's user alone
     registries.yaml   optional: how to reach OCI registries
     sources/          credentials of package sources, readable by the server's user alone
+    repositories/     Git repositories of devices, and what opens those on other servers
     operator.json     how the operator's command line reaches this server; a secret
     run.json          while the server runs: its process id and its addresses
 """
@@ -114,6 +115,10 @@ class DataDirectory:
     @property
     def sources(self) -> Path:
         return self.root / "sources"
+
+    @property
+    def repositories(self) -> Path:
+        return self.root / "repositories"
 
     @property
     def operator(self) -> Path:

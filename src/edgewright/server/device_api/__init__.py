@@ -1,3 +1,3 @@
-"""The specification's endpoints, and two of our own, for callers whom mutual TLS has identified (spec: 2.1,
+"""The specification's endpoints, and three of our own, for callers whom mutual TLS has identified (spec: 2.1,
 API-5, ID-24).
 """

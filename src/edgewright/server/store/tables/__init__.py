@@ -33,6 +33,7 @@ from edgewright.server.store.tables.deployments import (
     statuses,
 )
 from edgewright.server.store.tables.operators import audit, runs
+from edgewright.server.store.tables.repositories import repositories
 
 __all__ = [
     "Instant",
@@ -54,6 +55,7 @@ __all__ = [
     "metadata",
     "package_files",
     "packages",
+    "repositories",
     "rollout_events",
     "rollout_steps",
     "rollouts",
