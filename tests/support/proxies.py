@@ -1,9 +1,13 @@
-"""A way to a server that can be broken and mended: a proxy for streams, over TCP or unix sockets.
+"""Ways to a server: a proxy for streams that can be broken and mended, and one that is asked by CONNECT.
 
     with Proxy(("127.0.0.1", 5000)) as way:
         connect(way.address)
         way.gone()      # every connection breaks, new ones as well
         way.back()
+
+    with ConnectProxy() as proxy:
+        use(proxy.url)
+        assert proxy.asked == ["127.0.0.1:5000"]
 
 A unix socket is gone as that of an engine that ended: there is no file. A TCP port stays ours, so that nobody
 else can take it meanwhile; whoever connects is reset.
@@ -13,6 +17,7 @@ import select
 import socket
 import struct
 import threading
+from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -101,6 +106,78 @@ class Proxy:
             if not self._is_gone:
                 self._open.add(connection)
             return not self._is_gone
+
+
+class ConnectProxy:
+    """An HTTP proxy of a site: it knows CONNECT alone (RFC 9110, 9.3.6), and may want a password.
+
+    `asked` are the targets of all requests, `shown` the credentials that came with them, None without.
+    """
+
+    def __init__(self, *, credentials: str | None = None) -> None:
+        self.asked: list[str] = []
+        self.shown: list[str | None] = []
+        self._wanted = None if credentials is None else b64encode(credentials.encode()).decode()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._credentials = credentials
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self._listener)
+        self._listener.close()
+
+    @property
+    def url(self) -> str:
+        """Its URL, with the credentials it wants."""
+        before = "" if self._credentials is None else f"{self._credentials}@"
+        return f"http://{before}127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError, ValueError):
+            client.settimeout(30)
+            head = _read_head(client)
+            method, target, _ = head[0].split(" ")
+            shown = [
+                line.split(" ")[-1] for line in head if line.lower().startswith("proxy-authorization: basic ")
+            ]
+            self.asked.append(target)
+            self.shown.append(shown[0] if shown else None)
+            if method != "CONNECT":
+                client.sendall(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
+            elif self._wanted is not None and shown != [self._wanted]:
+                client.sendall(
+                    b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=site\r\n"
+                    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+            else:
+                host, port = target.rsplit(":", 1)
+                with socket.create_connection((host, int(port)), 30) as server:
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    client.settimeout(None)
+                    server.settimeout(None)
+                    _carry(client, server)
+
+
+def _read_head(connection: socket.socket) -> list[str]:
+    """Return the lines of a request's head; nothing after it is taken from the connection."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.recv(1)
+        if not byte:
+            raise ValueError("no request")
+        head += byte
+    return head.decode("latin-1").splitlines()
 
 
 def _carry(one: socket.socket, other: socket.socket) -> None:
