@@ -7,8 +7,11 @@ import pytest
 from support.certificates import Authority
 from support.git_fleet import GitFleet, Signer
 from support.git_servers import PASSWORD, TOKEN, USERNAME, Dulwich, Nginx, Sshd
+from support.hostile_git import Cut, Garble, HostileGit, Say, refs
 from support.processes import own_environment
 from support.proxies import ConnectProxy
+
+RESULT = {"Content-Type": "application/x-git-upload-pack-result"}
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +134,21 @@ def test_the_proxy_lets_through_whom_it_knows(tmp_path, authority, fleet, creden
                 tmp_path, *words, "-c", f"http.proxy={proxy.url.replace('secret', 'x')}", "ls-remote", url
             )
             assert "407" in done.stderr
+
+
+def test_the_hostile_server_is_honest_until_it_plays_a_trick(tmp_path, authority, fleet):
+    with HostileGit(tmp_path / "repositories", authority) as server:
+        access = server.access("edge-01")
+        words = ["-c", f"http.sslCAInfo={access.words[1]}"]
+        clone_and_push(tmp_path, fleet, words, access.url)
+        assert {"refs", "ls-refs", "fetch", "push refs", "push"} == set(server.requests)
+        for trick, complaint in (
+            (Say(status=429), "429"),
+            (Cut("ls-refs"), "RPC failed"),
+            (Garble("ls-refs"), "fatal"),
+            (Say(body=refs(desired="0" * 39 + "1"), what="ls-refs", headers=RESULT), ""),
+        ):
+            server.trick = trick
+            done = git(tmp_path, *words, "ls-remote", access.url)
+            assert complaint in done.stderr, trick
+        assert done.stdout == f"{'0' * 39}1\trefs/heads/desired\n"
