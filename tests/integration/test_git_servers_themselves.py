@@ -32,6 +32,7 @@ def git(tmp_path, *words, **variables):
         cwd=tmp_path,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
         env=own_environment(GIT_CONFIG_GLOBAL="/dev/null", GIT_TERMINAL_PROMPT="0", **variables),
     )
