@@ -18,6 +18,7 @@ from edgewright.net.http import (
     Client,
     HttpError,
     NoTlsError,
+    ProxyError,
     Response,
     UrlError,
 )
@@ -565,3 +566,112 @@ def test_an_encrypted_key_is_refused_without_asking_for_its_password(authority: 
     )
     with pytest.raises(TlsSetupError, match="encrypted"):
         mutual_context(str(files.certificate), str(files.key), text(authority.pem))
+
+
+# --- proxies --------------------------------------------------------------------------------------------
+
+
+def connects(address: tuple[str, int]) -> Play:
+    """Play a proxy that connects to `address`, whatever it is asked for, and then only carries bytes."""
+
+    def play(connection: socket.socket, requests: list[bytes]) -> None:
+        requests.append(read_request(connection))
+        with socket.create_connection(address) as onward:
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            ways = {connection: onward, onward: connection}
+            while True:
+                for readable in select.select(list(ways), [], [])[0]:
+                    data = readable.recv(65536)
+                    if not data:
+                        return
+                    ways[readable].sendall(data)
+
+    return play
+
+
+def test_a_proxy_is_asked_for_a_connection_and_reads_nothing_of_it(serve, tmp_path: Path):
+    authority = Authority.create("example.org")
+    issued = authority.web_server("localhost").write(tmp_path, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.certificate, issued.key)
+    server, url = serve(answers(ok(b"one"), ok(b"two")), context=context)
+    port = int(url.rpartition(":")[2])
+    proxy, way = serve(connects(("127.0.0.1", port)))
+    trust = server_auth_context(anchors_pem=authority.pem.decode())
+    with Client(
+        f"https://localhost:{port}", context=trust, proxy=way, proxy_authorization=lambda: "Basic c2VjcmV0"
+    ) as client:
+        assert [client.request("GET", f"/{n}").body for n in range(2)] == [b"one", b"two"]
+        assert client.connections == 1
+    assert proxy.requests == [
+        f"CONNECT localhost:{port} HTTP/1.1\r\nhost: localhost:{port}\r\n"
+        "proxy-authorization: Basic c2VjcmV0\r\n\r\n".encode()
+    ]
+    assert b"secret" not in b"".join(server.requests) + b"".join(proxy.requests)
+    assert b"proxy-authorization" not in b"".join(server.requests)
+
+
+def test_a_proxy_that_is_not_there_is_named(serve):
+    server, way = serve()
+    server.close()
+    with Client("http://git.example", proxy=way) as client, pytest.raises(ProxyError) as caught:
+        client.request("GET", "/")
+    assert str(caught.value) == f"proxy {way.removeprefix('http://')}: connection refused; is it running?"
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown", "reason"),
+    [
+        pytest.param(b"HTTP/1.1 407 Who\r\n\r\n", "", r"it wants credentials \(407\)", id="none shown"),
+        pytest.param(b"HTTP/1.1 407 Who\r\n\r\n", "Basic eA==", "takes other credentials", id="wrong ones"),
+        pytest.param(
+            b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
+            "",
+            "does not connect to git.example:80: 403 Forbidden",
+            id="barred",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\n\r\nhello", "", "in the place of git.example:80", id="its own words"
+        ),
+        pytest.param(b"220 smtp ready\r\n\r\n", "", "does not start like HTTP", id="no proxy"),
+        pytest.param(b"", "", "closed", id="nothing"),
+    ],
+)
+def test_what_a_proxy_refuses_is_said_by_its_name(serve, answer, shown, reason):
+    proxy, way = serve(answers(answer))
+    with (
+        Client("http://git.example", proxy=way, proxy_authorization=lambda: shown) as client,
+        pytest.raises(ProxyError, match=rf"^proxy 127.0.0.1:\d+: .*({reason})") as caught,
+    ):
+        client.request("GET", "/")
+    assert proxy.requests
+    assert "eA==" not in str(caught.value)
+
+
+def test_a_silent_proxy_meets_the_deadline(serve):
+    def silent(connection: socket.socket, requests: list[bytes]) -> None:
+        requests.append(read_request(connection))
+        connection.recv(1)
+
+    _, way = serve(silent)
+    with (
+        Client("http://git.example", proxy=way, timeout=0.2) as client,
+        pytest.raises(ProxyError, match=r"no answer within 0\.2 s"),
+    ):
+        client.request("GET", "/")
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["proxy:3128", "https://proxy:3128", "http://proxy", "http://me:secret@proxy:3128", "http://p:1/x"],
+)
+def test_an_address_of_a_proxy_that_cannot_be_used_is_refused_and_not_repeated(proxy):
+    with pytest.raises(UrlError, match="expected http://host:port") as caught:
+        Client("http://git.example", proxy=proxy)
+    assert "secret" not in str(caught.value)
+
+
+def test_there_is_no_proxy_to_a_socket_of_this_machine():
+    with Client("unix:///run/x.sock", proxy="http://127.0.0.1:1") as client, pytest.raises(UrlError):
+        client.request("GET", "/")

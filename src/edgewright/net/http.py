@@ -4,8 +4,9 @@ Every wait has an end: a request has one deadline from the connection to the las
 download: a longest silence, and a deadline where one is given). Only looking up a name is left to the system.
 An answer that may be held back for long is waited for elsewhere: `begin` sends the request, `arrived` tells
 without waiting whether the answer has begun, and only then `finish` reads it.
-No redirects, no proxies, no session resumption (it leaks in CPython, and TLS-12 bounds it). Not for several
-threads at once.
+A proxy is used where one is named, by CONNECT, so that nobody but the other side reads what is said.
+No redirects, no session resumption (it leaks in CPython, and TLS-12 bounds it). Not for several threads at
+once.
 
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
@@ -27,6 +28,7 @@ from edgewright.net.wire import (
     WireError,
     bounded,
     decoded,
+    render_connect,
     render_head,
 )
 from edgewright.protocol.errors import EdgewrightError
@@ -40,6 +42,8 @@ _PORTS = {"https": 443, "http": 80}
 _AUTHORITY = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^?#\s]*)?"
 )
+# With its port: programs differ in which one they take where none is named.
+_PROXY = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+):[0-9]{1,5}/?")
 
 
 class HttpError(EdgewrightError):
@@ -77,6 +81,12 @@ class AnswerTooLargeError(HttpError):
 
     code = "http.answer-too-large"
     retryable = False
+
+
+class ProxyError(HttpError):
+    """The way through the proxy is barred; `origin` is the proxy."""
+
+    code = "http.proxy"
 
 
 class UrlError(EdgewrightError):
@@ -148,7 +158,8 @@ class Client:
     `check_peer` sees the TLS socket after every handshake, before a single byte of a request is sent, and
     raises to refuse; `connections` counts the connections made so far. Every failure is an `HttpError`, or
     what `check_peer` raised. A request is sent again only if a kept connection ended before any answer, and
-    it was not sent whole or may be repeated.
+    it was not sent whole or may be repeated. `proxy` is `http://host:port`, empty for none;
+    `proxy_authorization` returns what is shown to it, and is asked for each connection.
     """
 
     def __init__(
@@ -159,8 +170,11 @@ class Client:
         check_peer: Callable[[ssl.SSLSocket], None] | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         max_body: int = DEFAULT_MAX_BODY,
+        proxy: str = "",
+        proxy_authorization: Callable[[], str] | None = None,
     ) -> None:
         self.origin = Origin(base_url)
+        self._proxy = _Proxy(proxy, proxy_authorization) if proxy else None
         self.connections = 0
         self._context = context
         self._check_peer = check_peer
@@ -320,7 +334,8 @@ class Client:
         self.close()
         if self.origin.scheme == "https" and self._context is None:
             raise UrlError(f"{self.origin.name}: an https:// address needs certificates to check it by")
-        stream = _Stream(_dial(self.origin, clock), clock)
+        through = _dial(self.origin, clock) if self._proxy is None else self._proxy.dial(self.origin, clock)
+        stream = _Stream(through, clock)
         connection = self._connection = _Connection(stream)
         self.connections += 1
         if self.origin.scheme == "https" and self._context is not None:
@@ -505,6 +520,56 @@ class _Connection:
 
     def close(self) -> None:
         self._stream.close()
+
+
+class _Proxy:
+    """A proxy that is asked for a connection to somebody else (RFC 9110, CONNECT)."""
+
+    __slots__ = ("_authorization", "_origin")
+
+    def __init__(self, url: str, authorization: Callable[[], str] | None) -> None:
+        if not _PROXY.fullmatch(url):  # not repeated here: there may be a password in it
+            raise UrlError("the proxy's address is not one that can be used: expected http://host:port")
+        self._origin = Origin(url)
+        self._authorization = authorization
+
+    def dial(self, origin: Origin, clock: _Clock) -> socket.socket:
+        """Return a socket that is connected with `origin`; every failure names the proxy."""
+        if origin.path:
+            raise UrlError(f"{origin.name}: there is no proxy on the way to a socket of this machine")
+        made = None
+        try:
+            made = _dial(self._origin, clock)
+            self._connect(made, origin, clock)
+        except (OSError, WireError) as error:
+            if made is not None:
+                made.close()
+            raise ProxyError(self._name, explain(self._origin, error, clock.limit).reason) from error
+        except BaseException:
+            if made is not None:
+                made.close()
+            raise
+        return made
+
+    @property
+    def _name(self) -> str:
+        return f"proxy {self._origin.name}"
+
+    def _connect(self, made: socket.socket, origin: Origin, clock: _Clock) -> None:
+        authorization = self._authorization() if self._authorization is not None else ""
+        shown = [("proxy-authorization", authorization)] if authorization else []
+        stream = _Stream(made, clock)
+        stream.send(render_connect(origin.name, shown))
+        reader = Reader(stream.receive)
+        head = reader.head("CONNECT")
+        if head.status == 407:
+            how = "takes other credentials than those it was shown" if shown else "wants credentials"
+            raise ProxyError(self._name, f"it {how} (407)")
+        if not 200 <= head.status < 300:
+            words = f"{head.status} {head.reason}".strip()
+            raise ProxyError(self._name, f"it does not connect to {origin.name}: {words}")
+        if reader.pending:
+            raise ProxyError(self._name, f"it said something in the place of {origin.name}")
 
 
 def _dial(origin: Origin, clock: _Clock) -> socket.socket:

@@ -52,7 +52,16 @@ def render_head(method: str, target: str, headers: Iterable[tuple[str, str]]) ->
         raise BadRequestError(f"not an HTTP method: {method!r}")
     if not _TARGET.fullmatch(target):
         raise BadRequestError(f"not a path that can be requested: {target!r}")
-    lines = [f"{method} {target} HTTP/1.1"]
+    return _render(f"{method} {target}", headers)
+
+
+def render_connect(authority: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Render the request to a proxy for a connection to `authority`, a `host:port`."""
+    return _render(f"CONNECT {authority}", [("host", authority), *headers])
+
+
+def _render(request: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    lines = [f"{request} HTTP/1.1"]
     for name, value in headers:
         if not _TOKEN.fullmatch(name.encode("ascii", "replace")) or not _VALUE.fullmatch(value):
             raise BadRequestError(f"not a header that can be sent: {name!r}: {value!r}")
@@ -60,7 +69,7 @@ def render_head(method: str, target: str, headers: Iterable[tuple[str, str]]) ->
     try:
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
     except UnicodeEncodeError as error:
-        raise BadRequestError(f"a header of {method} {target} holds characters HTTP cannot carry") from error
+        raise BadRequestError(f"a header of {request} holds characters HTTP cannot carry") from error
 
 
 class Head:

@@ -1,0 +1,1 @@
+"""Git for agent and server alike: addresses, the wire protocol, the `git` program."""
