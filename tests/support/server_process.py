@@ -117,22 +117,31 @@ class ServerProcess:
     data: Path
     trust_domain: str = "example.org"
     wfm_id: str = "main"
+    hosts_repositories: bool = False
     log: Path = field(init=False)
     device_url: str = field(init=False, default="https://127.0.0.1:0")
     web_url: str = field(init=False, default="https://127.0.0.1:0")
+    git_url: str = field(init=False, default="https://127.0.0.1:0")
     _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.log = self.data.with_name(f"{self.data.name}.log")
 
     @classmethod
-    def create(cls, data: Path, *, trust_domain: str = "example.org", wfm_id: str = "main") -> Self:
-        """Make the data directory for a server on 127.0.0.1."""
+    def create(
+        cls,
+        data: Path,
+        *,
+        trust_domain: str = "example.org",
+        wfm_id: str = "main",
+        hosts_repositories: bool = False,
+    ) -> Self:
+        """Make the data directory for a server on 127.0.0.1, with a Git listener if asked for."""
         done = command(
             "init", "--data", data, "--trust-domain", trust_domain, "--wfm-id", wfm_id, "--host", "127.0.0.1"
         )
         assert done.returncode == 0, done.stderr
-        return cls(data, trust_domain, wfm_id)
+        return cls(data, trust_domain, wfm_id, hosts_repositories)
 
     def __enter__(self) -> Self:
         self.start()
@@ -143,18 +152,16 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start, on the ports of the last time if there was one, and return when it is ready."""
-        listen = [f"{urlsplit(url).hostname}:{urlsplit(url).port}" for url in (self.device_url, self.web_url)]
+        urls = {"device": self.device_url, "web": self.web_url}
+        if self.hosts_repositories:
+            urls["git"] = self.git_url
+        listen = [
+            word
+            for name, url in urls.items()
+            for word in (f"--{name}-listen", f"{urlsplit(url).hostname}:{urlsplit(url).port}")
+        ]
         process = start(
-            [
-                *COMMAND,
-                "run",
-                "--data",
-                str(self.data),
-                "--device-listen",
-                listen[0],
-                "--web-listen",
-                listen[1],
-            ],
+            [*COMMAND, "run", "--data", str(self.data), *listen],
             log=self.log,
             environment=environment(),
         )
@@ -166,6 +173,7 @@ class ServerProcess:
         )
         about = self._about()
         self.device_url, self.web_url = about["device_url"], about["web_url"]
+        self.git_url = about["git_url"] or self.git_url
 
     def stop(self) -> None:
         """End the server and wait for that."""

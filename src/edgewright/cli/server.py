@@ -11,7 +11,8 @@ from edgewright.cli import server_users
 HELP = """The fleet manager: set it up once with 'init', then 'run' it.
 
 Devices reach it on the device listener (mutual TLS, port 443 by the specification);
-people, the operator's command line and devices that enroll reach the web listener (HTTPS)."""
+people, the operator's command line and devices that enroll reach the web listener (HTTPS).
+A third listener hosts Git repositories of devices, if asked to."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +39,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--web-listen", default="0.0.0.0:8443", metavar="HOST:PORT", help="(default: 0.0.0.0:8443)"
     )
     init.add_argument(
+        "--git-listen",
+        metavar="HOST:PORT",
+        help="host Git repositories of devices here, as on 0.0.0.0:9443 (default: host none)",
+    )
+    init.add_argument(
         "--device-url", metavar="URL", help="where devices reach the device listener, if not by host and port"
     )
     init.add_argument(
         "--web-url", metavar="URL", help="where the web listener is reached, if not by host and port"
+    )
+    init.add_argument(
+        "--git-url", metavar="URL", help="where the Git listener is reached, if not by host and port"
     )
     run_action = actions.add_parser("run", help="run the server until it is stopped")
     _add_data(run_action)
@@ -50,6 +59,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     run_action.add_argument(
         "--web-listen", metavar="HOST:PORT", help="outranks server.yaml; port 0: any free one"
+    )
+    run_action.add_argument(
+        "--git-listen",
+        metavar="HOST:PORT",
+        help="host Git repositories of devices here; outranks server.yaml; port 0: any free one",
     )
     renumber = actions.add_parser(
         "renumber",
@@ -83,8 +97,10 @@ def _init(args: argparse.Namespace) -> int:
         hosts=tuple(args.host or [socket.gethostname()]),
         device_listen=args.device_listen,
         web_listen=args.web_listen,
+        git_listen=args.git_listen,
         device_url=args.device_url,
         web_url=args.web_url,
+        git_url=args.git_url,
     )
     directory, password = initialise(args.data, settings)
     print(f"made {directory.root}: back up its identity/ folder and keep operator.json secret")
@@ -103,7 +119,12 @@ def _run(args: argparse.Namespace) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     # Its warnings are about requests that strangers send.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    return server.run(DataDirectory(args.data), device_listen=args.device_listen, web_listen=args.web_listen)
+    return server.run(
+        DataDirectory(args.data),
+        device_listen=args.device_listen,
+        web_listen=args.web_listen,
+        git_listen=args.git_listen,
+    )
 
 
 def _renumber(args: argparse.Namespace) -> int:

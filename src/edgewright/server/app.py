@@ -1,4 +1,8 @@
-"""The two applications of a server: what devices reach by mutual TLS, and what everybody reaches by HTTPS."""
+"""The applications of a server: what devices reach by mutual TLS, what everybody reaches by HTTPS, and the
+repositories of devices.
+"""
+
+from pathlib import Path
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -15,6 +19,8 @@ from edgewright.server.identity.routes import get_discovery, get_trust_bundle, p
 from edgewright.server.operator_api.routes import operator_router
 from edgewright.server.operator_api.schema import operator_openapi
 from edgewright.server.problems import answer_for
+from edgewright.server.repositories.credentials import Credentials
+from edgewright.server.repositories.hosting import Hosting
 from edgewright.server.web.failures import answer_on_web
 from edgewright.server.web.routes import web_routes
 from edgewright.server.web.sign_in import to_password, to_sign_in
@@ -61,3 +67,8 @@ def web_app(context: ServerContext) -> Litestar:
         logging_config=None,
         request_max_body_size=None,
     )
+
+
+def git_app(context: ServerContext, folder: Path) -> Hosting:
+    """Return the application of the Git listener; the repositories are in `folder`."""
+    return Hosting(context, folder, Credentials(context.database))

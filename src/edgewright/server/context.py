@@ -44,6 +44,10 @@ async def nothing_to_settle() -> None:
     """Return at once: nobody takes rollouts further here."""
 
 
+def nobody_to_tell(client_id: str) -> None:
+    """Do nothing: nobody here reads what devices push."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """Who was heard of at `now`: `contacts` are at least as new as what is saved, `deaf` is when nobody
@@ -68,7 +72,7 @@ class ServerContext:
     waiting poll broke. `run` is the number of this
     run, `deaf` when no server ran here, in unix seconds. `settle` waits a moment for rollouts to follow what
     was just committed. `git_url` is where devices reach the repositories hosted here, None where nothing
-    listens for them.
+    listens for them; `pushed` is told whose branch `current` a push has moved.
     """
 
     database: Database
@@ -95,6 +99,7 @@ class ServerContext:
     deaf: Sequence[Interval] = ()
     saved: datetime = field(default_factory=utc_now)
     settle: Callable[[], Awaitable[None]] = nothing_to_settle
+    pushed: Callable[[str], None] = nobody_to_tell
 
     def __post_init__(self) -> None:
         self.changes = Changes(self.database)

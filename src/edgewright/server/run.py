@@ -1,7 +1,8 @@
-"""One process, one event loop, two listeners: the device API and the web listener.
+"""One process, one event loop, two listeners: the device API and the web listener; a third one where Git
+repositories are hosted.
 
 Sockets are bound before anything is announced, so that a port in use is one clear line and nothing
-half-started. `run.json` and the line `ready` appear when both listeners answer.
+half-started. `run.json` and the line `ready` appear when all listeners answer.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ import uvicorn
 import uvloop
 
 from edgewright.server import tls
-from edgewright.server.app import device_app, web_app
+from edgewright.server.app import device_app, git_app, web_app
 from edgewright.server.changes import Changes
 from edgewright.server.conductor import Conductor
 from edgewright.server.context import ServerContext, utc_now
@@ -60,29 +61,48 @@ SHUTDOWN_SECONDS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """How devices and people reach the two listeners."""
+    """How devices and people reach the listeners; `git_url` is None where no repositories are hosted."""
 
     device_url: str
     web_url: str
+    git_url: str | None
 
 
-def run(directory: DataDirectory, *, device_listen: str | None, web_listen: str | None) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """What the server listens on."""
+
+    device: socket.socket
+    web: socket.socket
+    git: socket.socket | None
+
+
+def run(
+    directory: DataDirectory,
+    *,
+    device_listen: str | None,
+    web_listen: str | None,
+    git_listen: str | None = None,
+) -> int:
     """Serve until SIGTERM or SIGINT; listen addresses given outrank the file. Raises `SetupError`."""
     settings = load_settings(directory)
     with (
         only_server(directory),
-        _bound(Listen.parse(device_listen or settings.device_listen), "--device-listen") as device_socket,
-        _bound(Listen.parse(web_listen or settings.web_listen), "--web-listen") as web_socket,
+        _sockets(
+            device=device_listen or settings.device_listen,
+            web=web_listen or settings.web_listen,
+            git=git_listen or settings.git_listen,
+        ) as sockets,
     ):
         identity = load_identity(directory.identity, settings, now=datetime.now(UTC))
         migrate(existing_database(directory))
         password = ensure_administrator(directory.database)
         if password is not None:
-            address = _addresses(settings, device_socket, web_socket).web_url
+            address = _addresses(settings, sockets).web_url
             print(invitation(password, address), flush=True)
         provider = None if settings.oidc is None else IdentityProvider(settings.oidc)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(directory, settings, identity, (device_socket, web_socket), provider))
+            runner.run(_serve(directory, settings, identity, sockets, provider))
     return 0
 
 
@@ -90,10 +110,11 @@ async def _serve(
     directory: DataDirectory,
     settings: ServerSettings,
     identity: Identity,
-    sockets: tuple[socket.socket, socket.socket],
+    sockets: Sockets,
     provider: IdentityProvider | None,
 ) -> None:
-    addresses = _addresses(settings, *sockets)
+    addresses = _addresses(settings, sockets)
+    open_files = allow_many_files()
     async with Database(directory.database) as database:
         context = ServerContext(
             database=database,
@@ -101,11 +122,12 @@ async def _serve(
             identity=identity,
             device_url=addresses.device_url,
             web_url=addresses.web_url,
+            git_url=addresses.git_url,
             registries=directory.registries,
             provider=provider,
             standings=Standings(database),
             overview=Overview(database),
-            holds=Holds(database, most=_most_held(settings, allow_many_files())),
+            holds=Holds(database, most=_most_held(settings, open_files)),
             looks=Looks(database, directory.registries, CredentialFiles(directory.sources), utc_now),
         )
         await context.begin()
@@ -114,21 +136,38 @@ async def _serve(
         # everything for a tenth of a second, again and again.
         gc.collect()
         gc.freeze()
-        contexts = (tls.device_context(identity), tls.web_context(identity))
         check = tls.spiffe_peer(settings.trust_domain, settings.wfm_id)
-        device = _Listener(device_app(context), contexts[0], tls.device_connection(check))
-        web = _Listener(web_app(context), contexts[1], tls.Connection)
-        _stop_on_signals(device, web, changes=context.changes)
+        contexts = Contexts(
+            device=tls.device_context(identity), web=tls.web_context(identity), git=tls.git_context(identity)
+        )
+        listeners = [
+            (_Listener(device_app(context), contexts.device, tls.device_connection(check)), sockets.device),
+            (_Listener(web_app(context), contexts.web, tls.Connection), sockets.web),
+        ]
+        if sockets.git is not None:
+            connection = tls.git_connection(check, most=open_files // 4)
+            app = git_app(context, directory.repositories)
+            listeners.append((_Listener(app, contexts.git, connection), sockets.git))
+        _stop_on_signals(*(listener for listener, _ in listeners), changes=context.changes)
         async with (
             _upkeep(context, settings, contexts),
             context.looks.running(),
             AsyncExitStack() as announced,
             asyncio.TaskGroup() as serving,
         ):
-            serving.create_task(device.serve([sockets[0]]))
-            serving.create_task(web.serve([sockets[1]]))
-            await asyncio.gather(device.listening.wait(), web.listening.wait())
+            for listener, bound in listeners:
+                serving.create_task(listener.serve([bound]))
+            await asyncio.gather(*(listener.listening.wait() for listener, _ in listeners))
             announced.enter_context(_announced(directory, addresses))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contexts:
+    """The TLS of the listeners; what is loaded into them counts for connections to come."""
+
+    device: ssl.SSLContext
+    web: ssl.SSLContext
+    git: ssl.SSLContext
 
 
 class _Listener(uvicorn.Server):
@@ -174,7 +213,7 @@ def _stop_on_signals(*listeners: _Listener, changes: Changes) -> None:
 
 @asynccontextmanager
 async def _upkeep(
-    context: ServerContext, settings: ServerSettings, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+    context: ServerContext, settings: ServerSettings, contexts: Contexts
 ) -> AsyncIterator[None]:
     """Keep certificates fresh and write down last contacts while the block runs, and once more at its end."""
 
@@ -183,8 +222,9 @@ async def _upkeep(
         if renew(
             identity.folder, identity.authority, identity.web_authority, settings, now=datetime.now(UTC)
         ):
-            contexts[0].load_cert_chain(identity.wfm_certificate, identity.wfm_key)
-            contexts[1].load_cert_chain(identity.web_certificate, identity.web_key)
+            contexts.device.load_cert_chain(identity.wfm_certificate, identity.wfm_key)
+            for one in (contexts.web, contexts.git):
+                one.load_cert_chain(identity.web_certificate, identity.web_key)
             log.info("renewed the server's certificates")
 
     conductor = Conductor(context)
@@ -246,6 +286,17 @@ def existing_database(directory: DataDirectory) -> Path:
 
 
 @contextmanager
+def _sockets(*, device: str, web: str, git: str | None) -> Iterator[Sockets]:
+    """Bind what the server listens on; raises `SetupError` naming the option of what cannot be had."""
+    with contextlib.ExitStack() as bound:
+        yield Sockets(
+            device=bound.enter_context(_bound(Listen.parse(device), "--device-listen")),
+            web=bound.enter_context(_bound(Listen.parse(web), "--web-listen")),
+            git=bound.enter_context(_bound(Listen.parse(git), "--git-listen")) if git else None,
+        )
+
+
+@contextmanager
 def _bound(listen: Listen, option: str) -> Iterator[socket.socket]:
     """Bind `listen`; raises `SetupError` naming the port and the way out."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
@@ -273,11 +324,14 @@ def _most_held(settings: ServerSettings, open_files: int) -> int:
     return default_most(memory_bytes(), open_files)
 
 
-def _addresses(settings: ServerSettings, device: socket.socket, web: socket.socket) -> Addresses:
-    host = settings.hosts[0]
+def _addresses(settings: ServerSettings, sockets: Sockets) -> Addresses:
+    def url(given: str | None, bound: socket.socket) -> str:
+        return given or url_of(settings.hosts[0], bound.getsockname()[1])
+
     return Addresses(
-        device_url=settings.device_url or url_of(host, device.getsockname()[1]),
-        web_url=settings.web_url or url_of(host, web.getsockname()[1]),
+        device_url=url(settings.device_url, sockets.device),
+        web_url=url(settings.web_url, sockets.web),
+        git_url=url(settings.git_url, sockets.git) if sockets.git is not None else None,
     )
 
 
@@ -285,10 +339,17 @@ def _addresses(settings: ServerSettings, device: socket.socket, web: socket.sock
 def _announced(directory: DataDirectory, addresses: Addresses) -> Iterator[None]:
     """Say where the server is, for people and programs, while the block runs."""
     _update_operator_file(directory, addresses.web_url)
-    about = {"pid": os.getpid(), "device_url": addresses.device_url, "web_url": addresses.web_url}
+    about = {
+        "pid": os.getpid(),
+        "device_url": addresses.device_url,
+        "web_url": addresses.web_url,
+        "git_url": addresses.git_url,
+    }
     write_private(directory.run, json.dumps(about).encode())
     print(f"device API    {addresses.device_url}", flush=True)
     print(f"web, operator {addresses.web_url}", flush=True)
+    if addresses.git_url is not None:
+        print(f"repositories  {addresses.git_url}", flush=True)
     print("ready", flush=True)
     try:
         yield

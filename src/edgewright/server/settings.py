@@ -76,6 +76,7 @@ class OidcSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `server.yaml` says. Addresses left out are made from the first of `hosts` and the ports.
 
+    Repositories are hosted here only where `git_listen` says where.
     `held_polls` is how many polls may wait for a change at once; None lets the machine's memory decide.
     """
 
@@ -84,8 +85,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     hosts: tuple[str, ...]
     device_listen: str = "0.0.0.0:443"
     web_listen: str = "0.0.0.0:8443"
+    git_listen: str | None = None
     device_url: str | None = None
     web_url: str | None = None
+    git_url: str | None = None
     held_polls: int | None = None
     oidc: OidcSettings | None = None
 
@@ -145,7 +148,9 @@ def check_settings(settings: ServerSettings) -> ServerSettings:
         _check_host(host)
     Listen.parse(settings.device_listen)
     Listen.parse(settings.web_listen)
-    for url in (settings.device_url, settings.web_url):
+    if settings.git_listen is not None:
+        Listen.parse(settings.git_listen)
+    for url in (settings.device_url, settings.web_url, settings.git_url):
         if url is not None:
             _check_url(url)
     if settings.held_polls is not None and settings.held_polls < 0:

@@ -1,9 +1,10 @@
-"""The two listeners' TLS, and the connections on them.
+"""The listeners' TLS, and the connections on them.
 
 The device listener lets nobody in who does not present a client SVID of this very fleet manager: the
 handshake demands a certificate of the trust domain, and a connection whose leaf is another shape of
 identity is closed before a byte of it is read (spec: API-5, ID-11, SVID-12). What was proven travels to
-the application as the ASGI TLS extension.
+the application as the ASGI TLS extension. The Git listener asks for the same certificate and does without it,
+as its callers may show a secret instead.
 
 Connections end by themselves: idle ones, ones whose request head does not arrive, ones that grew old, and
 ones whose certificate has expired meanwhile (spec: TLS-11, ID-14). There are no session tickets (spec:
@@ -36,6 +37,8 @@ MAX_AGE_SECONDS = 6 * 3600.0
 MAX_HEAD_BYTES = 32 * 1024
 # A peer that does not answer the end of TLS must not hold up the end of the server.
 FAREWELL_SECONDS = 0.5
+# How long what is left of a refused body may take to arrive, so that its sender reads the answer first.
+LINGER_SECONDS = 20.0
 REFUSALS_EVERY_SECONDS = 3600.0
 _MOST_REFUSALS = 1000
 
@@ -93,6 +96,15 @@ def device_context(identity: Identity) -> ssl.SSLContext:
     """
     context = _server_context(str(identity.wfm_certificate), str(identity.wfm_key))
     context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=identity.anchors_pem)
+    return context
+
+
+def git_context(identity: Identity) -> ssl.SSLContext:
+    """Present the web certificate and ask for a client SVID, which may be missing but not wrong."""
+    context = _server_context(str(identity.web_certificate), str(identity.web_key))
+    context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(cadata=identity.anchors_pem)
     return context
@@ -242,9 +254,83 @@ def device_connection(check_peer: CheckPeer) -> type[Connection]:
     return DeviceConnection
 
 
+def git_connection(check_peer: CheckPeer, *, most: int) -> type[Connection]:
+    """Return the connection class of the Git listener: who presents a certificate has to be whom `check_peer`
+    accepts, and there are `most` connections at once.
+
+    A caller with another certificate is told so in words, as people with Git's own program are among them.
+    """
+    refusals = Refusals()
+
+    class GitConnection(Connection):
+        _leaf: Leaf | None = None
+        _linger: TimerHandle | None = None
+        _in_body = False
+
+        def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+            der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            caller: Caller | None = None
+            refusal: str | None = None
+            if der is not None:
+                try:
+                    client, self._leaf = check_peer(der)
+                    caller = Caller(client, digest_of(self._leaf.public_key_info))
+                except EdgewrightError as error:
+                    refusal = str(error)
+                    refusals.tell(_host(transport), refusal, now=self.loop.time())
+            super().connection_made(transport)
+            self.app = _identified(self.app, caller, self.line, refusal)
+            if len(self.connections) > most:
+                self._refuse(503, "too many connections are open; try again later")
+
+        def lifetime(self) -> float:
+            if self._leaf is None:
+                return MAX_AGE_SECONDS
+            return max(0.0, min(MAX_AGE_SECONDS, self._leaf.not_after - time.time()))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_lingering()
+            super().connection_lost(exc)
+
+        def on_headers_complete(self) -> None:
+            self._in_body = True
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            self._in_body = False
+            self._stop_lingering()
+            super().on_message_complete()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            # An answer that comes before the end of its request's body: the rest is thrown away, for a while.
+            if self._in_body and not self.pipeline and not self.transport.is_closing():
+                self._stop_lingering()
+                self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+        def _stop_lingering(self) -> None:
+            if self._linger is not None:
+                self._linger.cancel()
+                self._linger = None
+
+    return GitConnection
+
+
 def caller_of(scope: Any) -> Caller:
     """Return who makes the request of this ASGI scope."""
     caller: Caller = scope["extensions"]["tls"]["caller"]
+    return caller
+
+
+def presented(scope: Any) -> Caller | None:
+    """Return who makes the request by the certificate presented, None where none was.
+
+    Raises `IdentityError` where it is none that a client of this fleet manager has.
+    """
+    found = scope["extensions"]["tls"]
+    if found["refusal"] is not None:
+        raise IdentityError(found["refusal"])
+    caller: Caller | None = found["caller"]
     return caller
 
 
@@ -263,11 +349,11 @@ def spiffe_peer(trust_domain: str, wfm: str) -> CheckPeer:
     return check
 
 
-def _identified(app: Any, caller: Caller, line: Line) -> Any:
+def _identified(app: Any, caller: Caller | None, line: Line, refusal: str | None = None) -> Any:
     """Wrap `app` so that every request of one connection carries who is at its other end, and the line."""
 
     async def call(scope: Any, receive: Any, send: Any) -> None:
-        scope.setdefault("extensions", {})["tls"] = {"caller": caller, "line": line}
+        scope.setdefault("extensions", {})["tls"] = {"caller": caller, "line": line, "refusal": refusal}
         await app(scope, receive, send)
 
     return call

@@ -70,12 +70,18 @@ def check_admission(caller: Caller, known: Known | None) -> Known:
 
     Raises a `403` that says which of these it is not (spec: API-10, API-11, ID-23).
     """
-    if known is None:
-        raise _refusal(f"client '{caller.client_id}' is not accepted by this fleet manager")
-    if known.state != ClientState.ACCEPTED:
-        raise _refusal(f"client '{caller.client_id}' was retired here", title="Client Relationship Retired")
+    known = check_accepted(caller.client_id, known)
     if known.key_digest not in {None, caller.key_digest}:
         raise _refusal(f"client '{caller.client_id}' has enrolled anew with another key")
+    return known
+
+
+def check_accepted(client_id: str, known: Known | None) -> Known:
+    """Return `known` if it is an accepted client, whatever it shows; raises a `403` otherwise."""
+    if known is None:
+        raise _refusal(f"client '{client_id}' is not accepted by this fleet manager")
+    if known.state != ClientState.ACCEPTED:
+        raise _refusal(f"client '{client_id}' was retired here", title="Client Relationship Retired")
     return known
 
 

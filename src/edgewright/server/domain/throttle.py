@@ -42,10 +42,15 @@ class _Count:
 
 
 class Throttle:
-    """Counts attempts in memory, those of the last hour; a restart forgets them."""
+    """Counts attempts in memory, those of the last hour; a restart forgets them.
 
-    def __init__(self, most: int = _MOST_KEPT) -> None:
+    Without `counts_addresses` nobody waits for what others do at the same address: devices of one site have
+    one address, and secrets that were made by chance need no such count.
+    """
+
+    def __init__(self, most: int = _MOST_KEPT, *, counts_addresses: bool = True) -> None:
         self._most = most
+        self._counts_addresses = counts_addresses
         self._counts: OrderedDict[Key, _Count] = OrderedDict()
         self._homes: OrderedDict[Key, None] = OrderedDict()
 
@@ -79,7 +84,9 @@ class Throttle:
 
     def _keys(self, account: str, address: str) -> list[tuple[Key, Limit]]:
         place = place_of(address)
-        keys = [((account, place), PAIR), (("", place), ADDRESS)]
+        keys = [((account, place), PAIR)]
+        if self._counts_addresses:
+            keys.append((("", place), ADDRESS))
         if (account, place) not in self._homes:
             keys.append(((account, ""), ACCOUNT))
         return keys

@@ -1,0 +1,290 @@
+"""Runs `git http-backend` for one request: with an environment made here, with bounds, and gone when it ends.
+
+It inherits nothing of the server's environment, reads no configuration of a user or the system, and what is
+set here outranks what a repository's own file says; hooks are those of one folder of ours. A request may
+take so much memory, processor time and disk; a shell that becomes Git sets that before Git runs.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from edgewright.protocol.problem import ProblemType
+from edgewright.protocol.repository import CURRENT, DESIRED
+from edgewright.server.problems import ProblemError
+
+log = logging.getLogger(__name__)
+
+MOST_SECONDS = 300.0
+# How long one piece of an answer may take to reach a client that hardly reads.
+STALL_SECONDS = 60.0
+QUEUE_SECONDS = 20.0
+PUSH_BYTES = 16 * 1024 * 1024
+
+_MEMORY_BYTES = 1024 * 1024 * 1024
+_CPU_SECONDS = 60
+_FILE_BYTES = 256 * 1024 * 1024
+_PIECE = 64 * 1024
+_TOLD_BYTES = 4096
+_END_SECONDS = 2.0
+_LIMITED = 'set -e; ulimit -v "$1"; ulimit -t "$2"; ulimit -f "$3"; shift 3; exec "$@"'
+
+
+def configuration(hooks: Path) -> Sequence[tuple[str, str]]:
+    """Return Git's settings for hosted repositories; `hooks` is the folder of ours."""
+    return (
+        ("safe.directory", "*"),
+        ("core.hooksPath", str(hooks)),
+        ("core.fsmonitor", "false"),
+        ("core.fsync", "objects,derived-metadata,reference"),
+        ("core.attributesFile", "/dev/null"),
+        ("core.packedGitLimit", "128m"),
+        ("core.packedGitWindowSize", "16m"),
+        ("core.bigFileThreshold", "4m"),
+        ("pack.threads", "1"),
+        ("pack.windowMemory", "64m"),
+        ("gc.auto", "0"),
+        ("http.getanyfile", "false"),
+        ("http.uploadpack", "true"),
+        ("http.receivepack", "true"),
+        ("transfer.fsckObjects", "true"),
+        ("receive.fsckObjects", "true"),
+        ("receive.maxInputSize", str(PUSH_BYTES)),
+        ("receive.denyDeletes", "true"),
+        ("receive.denyNonFastForwards", "true"),
+        ("receive.denyCurrentBranch", "ignore"),
+        ("receive.shallowUpdate", "false"),
+        ("receive.autogc", "false"),
+        ("receive.updateServerInfo", "false"),
+        ("receive.advertisePushOptions", "false"),
+        ("uploadpack.allowFilter", "false"),
+        ("uploadpack.hideRefs", "refs"),
+        ("uploadpack.hideRefs", f"!{DESIRED}"),
+        ("uploadpack.hideRefs", f"!{CURRENT}"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitRequest:
+    """One request for Git, already checked: `path` is below the folder of repositories, with a slash."""
+
+    client_id: str
+    method: str
+    path: str
+    query: str = ""
+    content_type: str = ""
+    protocol: str = ""
+    address: str = ""
+    length: int = 0
+
+
+class Backend:
+    """Runs Git for requests, a few at once."""
+
+    def __init__(self, root: Path, hooks: Path, *, at_once: int | None = None) -> None:
+        self._root = root
+        self._turns = asyncio.Semaphore(at_once or max(4, 2 * (os.cpu_count() or 1)))
+        self._environment = environment(hooks)
+
+    async def answer(self, request: GitRequest, body: IO[bytes] | None, receive: Any, send: Any) -> None:
+        """Have Git answer `request`; all of the request's body has been received.
+
+        Raises `ProblemError` while nothing is sent: 503 when too much goes on already, 502 or what Git said
+        when it did not answer. When the client goes away Git is ended and this returns.
+        """
+        async with self._turn(), self._process(request, body) as process:
+            work = asyncio.create_task(_pass_on(process, request, send))
+            gone = asyncio.create_task(_until_gone(receive))
+            try:
+                await asyncio.wait({work, gone}, timeout=MOST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    await work
+                elif not gone.done():
+                    log.warning("%s: %s took longer than %g s", request.client_id, request.path, MOST_SECONDS)
+            finally:
+                for task in (work, gone):
+                    task.cancel()
+                await asyncio.gather(work, gone, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise ProblemError(
+                ProblemType.BLANK, "too many Git requests are being answered just now", status=503
+            ) from error
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    @asynccontextmanager
+    async def _process(
+        self, request: GitRequest, body: IO[bytes] | None
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        if body is not None:
+            os.lseek(body.fileno(), 0, os.SEEK_SET)
+        process = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            _LIMITED,
+            "sh",
+            *_limits(),
+            "git",
+            "http-backend",
+            stdin=body if body is not None else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**self._environment, **_gateway(request, self._root)},
+            cwd=self._root,
+            start_new_session=True,
+        )
+        told = asyncio.create_task(_told(process))
+        try:
+            yield process
+        finally:
+            await asyncio.shield(_end(process))
+            told.cancel()
+            said = await asyncio.gather(told, return_exceptions=True)
+            if process.returncode and isinstance(said[0], bytes) and said[0]:
+                text = said[0].decode(errors="replace").strip()
+                log.warning("%s: %s: git said: %s", request.client_id, request.path, text)
+
+
+def environment(hooks: Path) -> dict[str, str]:
+    """Return everything Git's process has as environment beside the request's own part."""
+    settings = configuration(hooks)
+    found = {
+        "PATH": program_path(),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+    }
+    for number, (key, value) in enumerate(settings):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
+def _limits() -> Iterator[str]:
+    """Return the limits in the units of a shell; one that this server has itself is not exceeded."""
+    for kind, most, unit in (
+        (resource.RLIMIT_AS, _MEMORY_BYTES, 1024),
+        (resource.RLIMIT_CPU, _CPU_SECONDS, 1),
+        (resource.RLIMIT_FSIZE, _FILE_BYTES, 512),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        yield str((most if hard == resource.RLIM_INFINITY else min(most, hard)) // unit)
+
+
+def program_path() -> str:
+    """Return where programs are looked for: where this server finds git, then where systems have theirs."""
+    found = shutil.which("git")
+    own = [str(Path(found).parent)] if found else []
+    return ":".join([*own, "/usr/local/bin", "/usr/bin", "/bin"])
+
+
+def _gateway(request: GitRequest, root: Path) -> dict[str, str]:
+    """Return the request as the Common Gateway Interface has it (RFC 3875)."""
+    made = {
+        "GIT_PROJECT_ROOT": str(root),
+        "PATH_INFO": request.path,
+        "REQUEST_METHOD": request.method,
+        "QUERY_STRING": request.query,
+        "CONTENT_TYPE": request.content_type,
+        "REMOTE_USER": request.client_id,
+        "REMOTE_ADDR": request.address,
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+    }
+    if request.method == "POST":
+        made["CONTENT_LENGTH"] = str(request.length)
+    if request.protocol:
+        made["GIT_PROTOCOL"] = request.protocol
+    return made
+
+
+async def _pass_on(process: asyncio.subprocess.Process, request: GitRequest, send: Any) -> None:
+    output = process.stdout
+    assert output is not None  # noqa: S101 - piped above
+    status, content_type = _read_head(await _head(output), request)
+    headers = [(b"content-type", content_type), (b"cache-control", b"no-cache, max-age=0, must-revalidate")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    while piece := await output.read(_PIECE):
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except TimeoutError:
+            log.warning("%s: %s: the client hardly reads", request.client_id, request.path)
+            return
+    await process.wait()
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _head(output: asyncio.StreamReader) -> bytes:
+    try:
+        return await output.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return b""
+
+
+def _read_head(head: bytes, request: GitRequest) -> tuple[int, bytes]:
+    """Return status and media type of Git's answer; raises `ProblemError` for anything but a success."""
+    lines = (line.partition(b":") for line in head.split(b"\r\n") if line)
+    fields = {name.strip().lower(): value.strip() for name, _, value in lines}
+    media = fields.get(b"content-type")
+    status = fields.get(b"status", b"200").partition(b" ")[0]
+    if status == b"200" and media is not None:
+        return 200, media
+    if status in {b"400", b"403", b"404"}:
+        raise ProblemError(
+            ProblemType.BLANK, f"git does not do this: {request.method} {request.path}", status=int(status)
+        )
+    raise ProblemError(
+        ProblemType.BLANK,
+        "git could not answer; the server's log says why",
+        status=500,
+    )
+
+
+async def _until_gone(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _told(process: asyncio.subprocess.Process) -> bytes:
+    """Return the beginning of what Git said beside its answer; the rest is read and dropped."""
+    assert process.stderr is not None  # noqa: S101 - piped above
+    kept = b""
+    while piece := await process.stderr.read(_PIECE):
+        kept += piece[: _TOLD_BYTES - len(kept)]
+    return kept
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Have the process and all that it started end; Git removes its locks and half-received objects."""
+    if process.returncode is not None:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await process.wait()
+                return
+    await process.wait()

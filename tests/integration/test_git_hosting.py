@@ -1,0 +1,192 @@
+"""The repositories a server hosts, with Git's own program in front of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support.foreign_client import ForeignClient
+from support.hosted import Git, basic, make_repository, with_certificate, with_header
+from support.server_process import ServerProcess
+
+PASSWORD, TOKEN = "tulip-anvil-9472-copper", "egr1.3f9d0b7a62c14e58a1"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A server and a device with a repository on it; `bare` is git in the repository itself."""
+
+    server: ServerProcess
+    client: ForeignClient
+    bare: Git
+    name: str
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"{self.server.git_url}/{self.name}.git"
+
+    @property
+    def authority(self) -> Path:
+        return self.server.data / "identity" / "web-ca.pem"
+
+    def git(self, header: str | None = None) -> Git:
+        """Return git that shows the device's certificate, or sends `header` instead."""
+        if header is None:
+            return with_certificate(self.client, self.folder, self.authority)
+        return with_header(header, self.folder, self.authority)
+
+    def work(self, header: str | None = None) -> Git:
+        """Return git in a clone, on a new branch `current` without a commit."""
+        self.git(header).good("clone", "--quiet", self.url, "clone")
+        work = self.git(header).within(self.folder / "clone")
+        work.good("checkout", "--quiet", "--orphan", "current")
+        return work
+
+    @property
+    def current(self) -> str:
+        """Where the device's branch is; empty without it."""
+        return self.bare.run("rev-parse", "--verify", "--quiet", "refs/heads/current").text
+
+
+Open = Callable[[str], Scene]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    created = ServerProcess.create(tmp_path_factory.mktemp("hosting") / "server", hosts_repositories=True)
+    with created:
+        yield created
+    assert "Traceback" not in created.output
+
+
+@pytest.fixture
+def scene(server: ServerProcess, tmp_path: Path, request: pytest.FixtureRequest) -> Scene:
+    """A device of its own for each test."""
+    return opened(server, f"edge-{abs(hash(request.node.nodeid)):x}", tmp_path)
+
+
+def opened(server: ServerProcess, name: str, folder: Path) -> Scene:
+    token = server.operator.post("/enrollments", {"name": name})["token"]
+    client = ForeignClient.enrolled(token, folder / name)
+    bare = make_repository(server, name, password=PASSWORD, token=TOKEN)
+    return Scene(server, client, bare, name, folder)
+
+
+@pytest.mark.requirement("S-22")
+@pytest.mark.parametrize("way", ["certificate", "basic", "bearer"])
+def test_a_device_clones_and_pushes_in_each_of_the_three_ways(scene: Scene, way: str) -> None:
+    headers = {
+        "certificate": None,
+        "basic": basic(scene.name, PASSWORD),
+        "bearer": f"Authorization: Bearer {TOKEN}",
+    }
+    work = scene.work(headers[way])
+    first = work.commit({"capabilities.json": "{}", "status/a.json": "{}"})
+    work.good("push", "--quiet", "origin", "current")
+    assert scene.current == first
+    second = work.commit({"status/a.json": '{"more": 1}'})
+    work.good("push", "--quiet", "origin", "current")
+    assert scene.current == second
+    assert work.good("ls-remote", "origin", "refs/heads/current").split()[0] == second
+
+
+def test_git_asks_for_the_password_and_is_let_in_with_it(scene: Scene) -> None:
+    url = scene.url.replace("https://", f"https://{scene.name}:{PASSWORD}@")
+    git = with_header("X-Nothing: here", scene.folder, scene.authority)
+    assert "refs/heads/desired" in git.good("ls-remote", url)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param("X-Nothing: here", id="nothing"),
+        pytest.param("Authorization: Bearer wrong", id="a wrong token"),
+        pytest.param("Authorization: Bearer", id="no token"),
+        pytest.param("Authorization: Basic !!!", id="no base64"),
+        pytest.param("Authorization: Basic YWJj", id="no colon"),
+        pytest.param("Authorization: Digest username=a", id="another scheme"),
+        pytest.param("Authorization: Basic " + "QUJD" * 2000, id="long"),
+    ],
+)
+def test_who_shows_nothing_right_is_not_let_in(scene: Scene, header: str) -> None:
+    said = scene.git(header).run("ls-remote", scene.url)
+    assert said.code == 128
+    assert "could not read Username" in said.text or "Authentication failed" in said.text
+
+
+def test_wrong_passwords_are_slowed_down_and_hurt_no_neighbour(
+    server: ServerProcess, scene: Scene, tmp_path: Path
+) -> None:
+    for _ in range(5):
+        assert scene.git(basic(scene.name, "wrong")).run("ls-remote", scene.url).code == 128
+    slowed = scene.git(basic(scene.name, PASSWORD)).run("ls-remote", scene.url)
+    assert "429" in slowed.text
+    assert "the password was wrong too often" in slowed.text
+    neighbour = opened(server, f"{scene.name}-neighbour", tmp_path)
+    neighbour.git(basic(neighbour.name, PASSWORD)).good("ls-remote", neighbour.url)
+    scene.git().good("ls-remote", scene.url)
+
+
+def test_each_device_sees_its_own_repository_alone(
+    server: ServerProcess, scene: Scene, tmp_path: Path
+) -> None:
+    other = opened(server, f"{scene.name}-other", tmp_path)
+    nobodys = f"{server.git_url}/{scene.name}-nobody.git"
+    for git in (scene.git(), scene.git(basic(scene.name, PASSWORD))):
+        theirs, none = git.run("ls-remote", other.url), git.run("ls-remote", nobodys)
+        assert (theirs.code, none.code) == (128, 128)
+        assert theirs.text.replace(other.name, "X") == none.text.replace(f"{scene.name}-nobody", "X")
+    work = scene.work()
+    work.commit({"site.json": "{}"})
+    assert work.run("push", other.url, "current").code == 128
+    assert other.current == ""
+
+
+@pytest.mark.requirement("ID-22")
+def test_a_retired_device_is_refused_at_its_next_request(server: ServerProcess, scene: Scene) -> None:
+    ways = [scene.git(), scene.git(basic(scene.name, PASSWORD)), scene.git(f"Authorization: Bearer {TOKEN}")]
+    for git in ways:
+        git.good("ls-remote", scene.url)
+    server.operator.delete(f"/devices/{scene.name}")
+    for git in ways:
+        said = git.run("ls-remote", scene.url)
+        assert said.code == 128
+        assert "was retired here" in said.text
+
+
+def test_a_poll_is_a_contact(server: ServerProcess, scene: Scene) -> None:
+    assert server.operator.get(f"/devices/{scene.name}")["contact"]["state"] == "never"
+    scene.git(basic(scene.name, PASSWORD)).good("ls-remote", scene.url)
+    assert server.operator.get(f"/devices/{scene.name}")["contact"]["state"] == "in-contact"
+
+
+@pytest.mark.requirement("S-18")
+@pytest.mark.parametrize(
+    ("refspec", "told"),
+    [
+        pytest.param("+current:desired", "a device writes refs/heads/current and nothing else", id="desired"),
+        pytest.param("current:other", "a device writes refs/heads/current and nothing else", id="a branch"),
+        pytest.param("current:refs/tags/x", "a device writes refs/heads/current", id="a tag"),
+        pytest.param(":current", "cannot be deleted", id="deletion"),
+        pytest.param("+rewound:current", "does not build on", id="rewound"),
+    ],
+)
+def test_a_push_moves_the_device_s_branch_forward_and_nothing_else(
+    scene: Scene, refspec: str, told: str
+) -> None:
+    work = scene.work()
+    work.commit({"site.json": "{}"})
+    work.good("branch", "rewound")
+    head = work.commit({"site.json": '{"a": 1}'})
+    work.good("push", "--quiet", "origin", "current")
+    desired = scene.bare.good("rev-parse", "refs/heads/desired")
+    said = work.run("push", "origin", refspec)
+    assert said.code == 1
+    assert told in said.text
+    assert scene.current == head
+    assert scene.bare.good("for-each-ref", "--format=%(refname) %(objectname)").splitlines() == [
+        f"refs/heads/current {head}",
+        f"refs/heads/desired {desired}",
+    ]
