@@ -39,7 +39,7 @@ class Crash(BaseException):
 
 
 class FakeIdentity:
-    client = RELATION
+    client = relation = RELATION
     device_id = "edge-01"
 
 

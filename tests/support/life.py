@@ -41,7 +41,8 @@ class End(BaseException):
 
 
 class FakeIdentity:
-    client = RELATION
+    client = relation = RELATION
+    transport = "api"
     device_id = "edge-01"
     not_before = unix("2025-01-01T00:00:00")
 

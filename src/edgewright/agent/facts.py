@@ -135,11 +135,12 @@ def _identity(paths: Paths) -> dict[str, Any]:
     try:
         known = Identity(paths.identity)
         return {
-            "client": str(known.client),
-            "server": str(known.server),
+            "client": None if known.client is None else str(known.client),
+            "server": None if known.server is None else str(known.server),
             "url": known.url,
             "device_id": known.device_id,
-            "expires": moment(known.not_after),
+            "expires": moment(known.not_after or None),
+            "transport": known.transport,
         }
     except EdgewrightError as error:
         return {"problem": str(error)}

@@ -301,7 +301,7 @@ def _write(directory: str, name: str, data: bytes) -> None:
 
 def _client_in_use(paths: Paths) -> str | None:
     try:
-        return str(Identity(paths.identity).client)
+        return Identity(paths.identity).relation
     except (NotEnrolledError, IdentityError):
         return None
 

@@ -409,7 +409,7 @@ class Link:
     def _own_relation(self) -> str:
         """Return the identity in use; empty when its files cannot be read now."""
         try:
-            return str(self._session.identity.client)
+            return self._session.identity.relation
         except EdgewrightError:
             return ""
 

@@ -41,9 +41,9 @@ def _rebuild(why: str, paths: Paths, store: Store, ledger: Ledger, session: Sess
     revisions = believable(marked, _wanted(store))
     with store.transaction():
         if store.bound() is None and marked:
-            _set_floor(store, str(session.identity.client), max(each.adopted for each in marked))
+            _set_floor(store, session.identity.relation, max(each.adopted for each in marked))
         _write_down(revisions, ledger)
-        if not restore_word(paths.site_word, store, str(session.identity.client)):
+        if not restore_word(paths.site_word, store, session.identity.relation):
             store.record(STATE, "no copy of what the site had decided: a pause would not be known any more")
         known = ", ".join(sorted({each.name for each in revisions})) or "none"
         store.record(STATE, f"deployments known again from their files: {known}")

@@ -135,7 +135,7 @@ def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
         delays.append(look_after(tools, objects, host, store, now=device.clock(), idle=not any(delays)))
         delays.append(gate.finish())
     drop.put_out()
-    save_word(device.paths.site_word, store, str(device.session.identity.client))
+    save_word(device.paths.site_word, store, device.session.identity.relation)
     if queue_site_report(device.device_id, site, store, outbox):
         device.notify()
     reserve.keep_back(device.paths.root)

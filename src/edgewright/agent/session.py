@@ -27,6 +27,9 @@ from edgewright.protocol.errors import EdgewrightError, IdentityError
 MAX_CONNECTION_SECONDS = 3600.0
 
 CERTIFICATE, KEY, ANCHORS, SERVER = "svid.pem", "key.pem", "anchors.pem", "server.json"
+GIT_ACCESS = "git.json"
+API, GIT = "api", "git"
+"""The transports: the fleet manager's device API, or a Git repository."""
 _END = "-----END CERTIFICATE-----"
 
 
@@ -36,27 +39,81 @@ class NotEnrolledError(EdgewrightError):
     code = "identity.missing"
 
 
-class Identity:
-    """Who this client is and whom it talks to, as its files say; `not_before`, `not_after`: unix seconds."""
+class NoSvidError(IdentityError):
+    """This device has a Git repository and no SVID: there is no fleet manager whose API it could ask."""
 
-    __slots__ = ("anchors", "client", "device_id", "directory", "not_after", "not_before", "server", "url")
+    code = "identity.no-svid"
+
+
+class Identity:
+    """Who this client is and whom it talks to, as its files say.
+
+    `transport` is how it does that now: API or GIT. With an SVID there are `client` and `server`, `url` is
+    the device API's, and `not_before`, `not_after` (unix seconds) are the SVID's. A device that has a Git
+    repository alone has no SVID: `server` is None then, `url` empty, both times 0, and `client` None unless
+    it was told by which name its fleet manager knows it.
+
+    `relation` names whose desired state this device has, whichever transport brings it: the same for both
+    where a client id is known, so that moving between them changes nothing.
+    """
+
+    __slots__ = (
+        "anchors",
+        "client",
+        "device_id",
+        "directory",
+        "not_after",
+        "not_before",
+        "relation",
+        "server",
+        "transport",
+        "url",
+    )
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
+        self.anchors = ""
+        self.client: spiffe.SpiffeId | None = None
+        self.server: spiffe.SpiffeId | None = None
+        self.not_before = self.not_after = 0
         try:
-            der = ssl.PEM_cert_to_DER_cert(_first_certificate(self.file(CERTIFICATE)))
-            self.anchors = _read(self.file(ANCHORS))
             settings = json.loads(_read(self.file(SERVER)))
-            self.url = str(settings["url"])
+            self.url = str(settings.get("url", ""))
             self.device_id = str(settings["device_id"])
+            self.transport = str(settings.get("transport", API))
+            if self.transport not in (API, GIT):
+                raise ValueError(f"{SERVER}: transport {self.transport!r}")
+            repository = self._repository()
+            if self.transport == API or os.path.exists(self.file(CERTIFICATE)):
+                self.anchors = _read(self.file(ANCHORS))
+                self._read_svid(_read(self.file(CERTIFICATE)))
+            elif settings.get("client"):
+                self.client = spiffe.SpiffeId.parse(str(settings["client"]))
         except FileNotFoundError as error:
             raise NotEnrolledError(
                 f"{directory}: this device is not enrolled; run 'edgewright agent enroll'"
             ) from error
         except OSError as error:
             raise IdentityError(f"{error.filename}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise IdentityError(f"{directory}: damaged ({error}); enroll again with --replace") from error
+        self.relation = f"git:{repository}" if self.client is None else str(self.client)
+
+    def file(self, name: str) -> str:
+        """Return the path of the identity's file `name`."""
+        return os.path.join(self.directory, name)
+
+    def _repository(self) -> str:
+        """Return the address of the Git repository, empty where the device has none."""
+        try:
+            return str(json.loads(_read(self.file(GIT_ACCESS)))["url"])
+        except FileNotFoundError:
+            if self.transport == GIT:
+                raise ValueError(f"{GIT_ACCESS} is missing") from None
+            return ""
+
+    def _read_svid(self, pem: str) -> None:
+        der = ssl.PEM_cert_to_DER_cert(_first_certificate(pem, self.file(CERTIFICATE)))
         try:
             leaf = svid.read_leaf(der)
             self.client = spiffe.SpiffeId.parse("".join(leaf.uris))
@@ -64,10 +121,6 @@ class Identity:
         except IdentityError as error:
             raise IdentityError(f"{self.file(CERTIFICATE)}: {error}") from error
         self.not_before, self.not_after = leaf.not_before, leaf.not_after
-
-    def file(self, name: str) -> str:
-        """Return the path of the identity's file `name`."""
-        return os.path.join(self.directory, name)
 
 
 class _Line:
@@ -180,6 +233,11 @@ class Session:
 
     def _tls(self, identity: Identity) -> ssl.SSLContext:
         if self._context is None:
+            if identity.server is None:
+                raise NoSvidError(
+                    f"{identity.directory}: this device has a Git repository and no identity for an API; "
+                    "'edgewright agent enroll TOKEN --replace' makes one"
+                )
             self._context = mutual_context(identity.file(CERTIFICATE), identity.file(KEY), identity.anchors)
         return self._context
 
@@ -195,11 +253,11 @@ class Session:
     def _look(self) -> tuple[tuple[int, int, int], ...]:
         """Return what tells whether an identity file was replaced; empty where there is none."""
         stamps = []
-        for name in (CERTIFICATE, KEY, ANCHORS, SERVER):
+        for name in (CERTIFICATE, KEY, ANCHORS, SERVER, GIT_ACCESS):
             try:
                 found = os.stat(os.path.join(self._directory, name))
             except OSError:
-                return ()
+                continue  # a device has the files of its transports, and none before it is enrolled
             stamps.append((found.st_ino, found.st_mtime_ns, found.st_size))
         return tuple(stamps)
 
@@ -209,14 +267,15 @@ def _check_server(identity: Identity, peer: ssl.SSLSocket) -> float:
     der = peer.getpeercert(binary_form=True)
     if der is None:
         raise IdentityError("the server showed no certificate")
+    assert identity.client is not None  # noqa: S101 - `_tls` has looked
     found, leaf = svid.check_leaf(der, trust_domain=identity.client.trust_domain)
     if found != identity.server:
         raise IdentityError(f"the server is {found}, expected {identity.server} (spec: ID-12)")
     return leaf.not_after
 
 
-def _first_certificate(path: str) -> str:
-    head, end, _ = _read(path).partition(_END)
+def _first_certificate(pem: str, path: str) -> str:
+    head, end, _ = pem.partition(_END)
     if not end:
         raise IdentityError(f"{path}: expected a PEM certificate")
     return head[max(head.find("-----BEGIN CERTIFICATE-----"), 0) :] + end

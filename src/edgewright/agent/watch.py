@@ -311,7 +311,7 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
         return 2
     session = Session.polite(paths, store)
     try:
-        log.info(f"{session.identity.client}: looking after {paths.root}")
+        log.info(f"{session.identity.relation}: looking after {paths.root}")
     except EdgewrightError as error:
         log.error(str(error))
         return 2

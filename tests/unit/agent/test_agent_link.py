@@ -25,7 +25,7 @@ HERE = "spiffe://example.org/margo/wfm/main/client/edge-01"
 
 
 class FakeIdentity:
-    client = HERE
+    client = relation = HERE
     not_before = 1_700_000_000
 
 
@@ -273,7 +273,7 @@ def test_another_identity_is_another_conversation(link, session, clock):
     link.poll(60)
     link.outbox.queue("status/a", *POST, b"1")
     session.identity = type(
-        "Other", (), {"client": "spiffe://example.org/margo/wfm/b/client/x", "not_before": 0}
+        "Other", (), {"relation": "spiffe://example.org/margo/wfm/b/client/x", "not_before": 0}
     )()
     assert link.greet()
     assert not link.greet()
@@ -285,7 +285,7 @@ def test_an_identity_in_the_middle_of_being_replaced_loses_nothing(link, session
     link.post()
     link.outbox.queue("status/a", *POST, b"1")
     whole = session.identity
-    session.identity = type("Halfway", (), {"client": property(lambda _: raise_not_enrolled())})()
+    session.identity = type("Halfway", (), {"relation": property(lambda _: raise_not_enrolled())})()
     assert not link.greet()
     session.identity = whole
     assert not link.greet()
