@@ -16,8 +16,8 @@ from edgewright.agent.consent.audit import Audit, Entry
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.contact import Contact
+from edgewright.agent.conversation import LAST_CONTACT, LAST_PROBLEM
 from edgewright.agent.ledger import Ledger
-from edgewright.agent.link import LAST_CONTACT, LAST_PROBLEM
 from edgewright.agent.locks import holder
 from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths

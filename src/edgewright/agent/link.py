@@ -1,8 +1,7 @@
-"""The conversation with the fleet manager: capabilities first, then reports and polls, each at its time.
+"""The conversation by the device API: capabilities first, then reports and polls, each at its time.
 
-Decides when the next request may go out and what an answer changes; the requests themselves are made by
-`sources/api.py` and `sinks/api.py`. When there may be contact at all is the site's word (`hours.py`) and the
-fleet manager's (`manners.py`). Used by the watch for as long as it lives and by `sync` for one turn.
+Decides when the next request may go out and what an answer changes (`conversation.py` has what is not of the
+API alone); the requests themselves are made by `sources/api.py` and `sinks/api.py`.
 
 Where the fleet manager offers it, a poll is one whose answer is held back until there is news: it is begun,
 listened for by whoever waits (`fd`, `hear`), and everything else is said meanwhile. It changes how soon news
@@ -11,33 +10,29 @@ are here, not how often is asked: from one poll to the next it is the site's rat
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
 
-import os
-
 from edgewright.agent import log
 from edgewright.agent.answers import RefusalError
 from edgewright.agent.backoff import jitter, spread
 from edgewright.agent.channel import Channel
-from edgewright.agent.clock import SYSTEM, Clock, raise_latest
-from edgewright.agent.contact import Contact
+from edgewright.agent.clock import SYSTEM, Clock
+from edgewright.agent.conversation import (
+    OURS,
+    RELATION,
+    SUGGESTED,
+    SUGGESTED_TAG,
+    TRANSPORT,
+    Conversation,
+)
 from edgewright.agent.failpoints import hit
-from edgewright.agent.hours import Hours
-from edgewright.agent.manners import Manners, QuietError
-from edgewright.agent.outbox import CAPABILITIES, DELIVERED, SITE, STATUS, Outbox, Report
-from edgewright.agent.repeats import Repeats
-from edgewright.agent.session import Session
+from edgewright.agent.manners import QuietError
+from edgewright.agent.outbox import CAPABILITIES, DELIVERED, SITE, STATUS, Report
+from edgewright.agent.session import API, Session
 from edgewright.agent.sinks import api as sink
 from edgewright.agent.sources import api as source
 from edgewright.agent.store import SERVER, Manifest, Store
 from edgewright.protocol.errors import EdgewrightError
 
-LAST_CONTACT = "contact.last"
-LAST_PROBLEM = "contact.problem"
-_CONTACT_NOTED_EVERY_SECONDS = 3600.0  # an idle device hardly writes to its flash
 _REFUSED_POLL_SECONDS = 5.0
-_RELATION = "reports.relation"
-SUGGESTED, SUGGESTED_TAG = "policy.suggested", "policy.suggested.etag"
-OURS = "server.edgewright"
-"""The meta name of whether this fleet manager knows what the specification does not: `/edgewright/v1/`."""
 _HELD_SECONDS = 60  # what our fleet manager holds at most; a rate up to this leaves no moment without a poll
 _LEAST_HELD_SECONDS = 2
 _ANSWER_SECONDS = 15.0  # beyond what was asked for, until a held answer has to be here
@@ -49,54 +44,30 @@ _DROPS = 3  # held answers that were cut off in a row until it is done without
 _WELCOME, _DOUBTFUL, _RETIRED = 0, 1, 2
 
 
-class Link:
-    """Session, store and outbox joined to a conversation.
+class Link(Conversation):
+    """A conversation over the session's connections.
 
     `introduced` says whether the fleet manager has answered a capabilities report in this conversation;
     nothing else is asked of it before (spec: CAP-2, ON-4).
     """
 
     __slots__ = (
-        "_asked",
-        "_clock",
-        "_contact",
         "_covers",
         "_drops",
         "_held_until",
         "_holds_from",
-        "_manners",
-        "_noted",
         "_policies",
         "_policy",
-        "_rate",
-        "_relation",
         "_renewed_after",
-        "_repeats",
-        "_session",
         "_standing",
-        "_store",
-        "hours",
-        "introduced",
-        "outbox",
-        "polls",
-        "posts",
     )
 
+    transport = API
+
     def __init__(self, session: Session, store: Store, clock: Clock = SYSTEM) -> None:
-        self._session = session
-        self._store = store
-        self._clock = clock
-        self.outbox = Outbox(store)
-        self.hours = Hours(store, clock, late=jitter())
-        self._manners = Manners(store, clock, self.hours)
-        self._contact = Contact(os.path.dirname(store.path))
-        self.polls = Channel(clock)
-        self.posts = Channel(clock)
+        super().__init__(session, store, clock)
         self._policies = Channel(clock)
         self._policy = store.meta(SUGGESTED_TAG) or ""
-        self._repeats = Repeats(clock)
-        self._rate = 0.0
-        self._asked = False
         self._held_until = 0.0
         self._holds_from = 0.0
         self._drops = 0
@@ -104,40 +75,15 @@ class Link:
         self._renewed_after: str | None = (
             None  # once that entity tag is not ours any more, the next poll is due
         )
-        self.introduced = False
-        self._relation = ""
         self._standing = _WELCOME
-        self._noted = float("-inf")
-
-    def greet(self) -> bool:
-        """Begin a conversation if whom we talk to, or as whom, is not what it was; return whether it is new.
-
-        The capabilities reported last are owed once more then, as the first word to whoever listens now;
-        what was on its way to another fleet manager is none of this one's business and is dropped.
-        """
-        relation = self._own_relation()
-        if relation in ("", self._relation):
-            return False  # without a readable identity right now: it may be in the middle of being replaced
-        with self._store.transaction():
-            if self._store.meta(_RELATION) not in (None, relation):
-                self.outbox.clear()
-                self._manners.forget()
-                for name in (SUGGESTED, SUGGESTED_TAG, OURS):
-                    self._store.set_meta(name, "")
-                self._policy = ""
-            self._store.set_meta(_RELATION, relation)
-            raise_latest(self._store, self._session.identity.not_before)
-        self._holds_from = self._drops = 0
-        self._introduce()
-        self._relation = relation  # only now: on a full disk nothing of it may be done yet
-        return True
 
     def resume(self) -> bool:
         """Go on with the conversation of an earlier process; return whether there was one to go on with."""
         relation = self._own_relation()
         known = (
             relation != ""
-            and self._store.meta(_RELATION) == relation
+            and self._store.meta(RELATION) == relation
+            and self._store.meta(TRANSPORT) in (None, API)
             and self.outbox.answer(CAPABILITIES) == DELIVERED
         )
         if known:
@@ -160,8 +106,7 @@ class Link:
             times.append(self.posts.due)
         elif self.introduced and self._standing == _WELCOME:
             times.append(max(self.posts.due, self._repeats.due(self.hours.table.report)))
-        wait = max(self._manners.quiet_seconds(), self.hours.talks_in)
-        return max(min(times, default=float("inf")), now + wait)
+        return max(min(times, default=float("inf")), now + self._silence())
 
     @property
     def fd(self) -> int:
@@ -238,12 +183,6 @@ class Link:
         self.polls.succeeded(spread(rate, jitter()))
         return self._taken(answer, etag, may_renew=bool(answer.policy) and not etag and rate <= _HELD_SECONDS)
 
-    def _mind(self, rate: float) -> None:
-        """Let a rate that was raised count at once: who asked every day would do so until tomorrow."""
-        if rate < self._rate and not self.polls.failures:
-            self.polls.due = min(self.polls.due, self._clock.monotonic() + spread(rate, jitter()))
-        self._rate = rate
-
     def hear(self) -> bool:
         """Take in what arrived of an answer that was held back; return whether it is news to judge."""
         rate = max(self.polls.due - self._clock.monotonic(), 0.0)
@@ -284,11 +223,18 @@ class Link:
             self._store.set_meta(SUGGESTED_TAG, self._policy)
         return news
 
-    def note_contact(self) -> None:
-        """Let the store know when the fleet manager answered last: the process, or the machine, may end."""
-        last = self._contact.last()
-        if last is not None:
-            self._store.set_meta(LAST_CONTACT, str(int(last)))
+    def end(self) -> None:
+        """Let go of the connections."""
+        self._session.close()
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._policy = ""
+
+    def _begin(self) -> None:
+        """Owe the capabilities reported last once more, as the first word to whoever listens now."""
+        self._holds_from = self._drops = 0
+        self._introduce()
 
     def _introduce(self) -> None:
         self.introduced = False
@@ -304,13 +250,6 @@ class Link:
         if report is None or report.name == CAPABILITIES:
             return report
         return report if self.introduced and self._standing == _WELCOME else None
-
-    def _may_ask(self, channel: Channel) -> bool:
-        return (
-            self._clock.monotonic() >= channel.due
-            and self.hours.may_talk
-            and self._manners.quiet_seconds() <= 0
-        )
 
     def _owes_policy(self) -> bool:
         return self.introduced and self._policy != (self._store.remembered(SUGGESTED_TAG) or "")
@@ -338,7 +277,11 @@ class Link:
             return False
         self._standing = _WELCOME
         received = answer.manifest
-        if received is None or self._store.knows(self._relation, received.digest):
+        if received is None:
+            return False
+        if self._store.knows(self._relation, received.digest):
+            # As it comes from another transport, or from a server that names the same bytes anew.
+            self._store.rename(self._relation, received.digest, received.etag)
             return False
         self._store.receive(
             Manifest(relation=self._relation, etag=received.etag, digest=received.digest, body=received.body)
@@ -406,13 +349,6 @@ class Link:
         accepted = self._store.accepted()
         return accepted.etag if accepted is not None and accepted.relation == self._relation else ""
 
-    def _own_relation(self) -> str:
-        """Return the identity in use; empty when its files cannot be read now."""
-        try:
-            return self._session.identity.relation
-        except EdgewrightError:
-            return ""
-
     def _poll_failed(self, error: EdgewrightError, rate: float) -> None:
         self._problem(error)
         if isinstance(error, RefusalError) and not error.retryable and error.retry_after is None:
@@ -428,23 +364,3 @@ class Link:
         self.outbox.queue_again()
         self._introduce()
         self.polls.succeeded()
-
-    def _reached(self) -> None:
-        """Note that the way is open: what waited only for that goes at once."""
-        self._contact.note()
-        for channel in (self.polls, self.posts):
-            if channel.failures and not channel.told:
-                channel.succeeded()
-        if self._store.remembered(LAST_PROBLEM):
-            log.info("the fleet manager answers again")
-            self._store.set_meta(LAST_PROBLEM, "")
-            self._noted = float("-inf")
-        if self._clock.monotonic() - self._noted > _CONTACT_NOTED_EVERY_SECONDS:
-            self._noted = self._clock.monotonic()
-            self.note_contact()
-
-    def _problem(self, error: EdgewrightError) -> None:
-        """Say once, not at every attempt, what is wrong."""
-        if self._store.meta(LAST_PROBLEM) != str(error):
-            self._store.set_meta(LAST_PROBLEM, str(error))
-            log.warning(str(error))

@@ -256,6 +256,15 @@ class Store:
         )
         return self.connection.execute(query, (relation, digest)).fetchone() is not None
 
+    def rename(self, relation: str, digest: str, etag: str) -> None:
+        """Ask for the accepted manifest by `etag` from now on, if it is the one that has `digest`."""
+        query = (
+            "UPDATE manifests SET etag = ?3"
+            " WHERE slot = 'accepted' AND relation = ?1 AND digest = ?2 AND etag <> ?3"
+        )
+        if self.connection.execute(query, (relation, digest, etag)).rowcount:
+            self.save_copy()
+
     def receive(self, manifest: Manifest) -> None:
         """Put `manifest` into the inbox, in place of what was there."""
         self._put("received", manifest)

@@ -9,7 +9,8 @@ while a round that looks whether everything still runs.
 import os
 
 from edgewright.agent.clock import SYSTEM
-from edgewright.agent.link import LAST_PROBLEM, Link
+from edgewright.agent.conversation import LAST_PROBLEM
+from edgewright.agent.link import Link
 from edgewright.agent.locks import lock
 from edgewright.agent.outbox import CAPABILITIES
 from edgewright.agent.paths import Paths, policy_path

@@ -11,7 +11,7 @@ from edgewright.agent.consent.approvals import Approval, ApprovalError, Approval
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.safekeeping import restore_word, save_word
 from edgewright.agent.consent.wishes import Wishes
-from edgewright.agent.link import SUGGESTED
+from edgewright.agent.conversation import SUGGESTED
 from edgewright.agent.revisions import Stage
 from edgewright.agent.runtimes import StorageError
 from edgewright.agent.store import CLOCK_TRUST, Store

@@ -10,7 +10,7 @@ import pytest
 from edgewright.agent import capabilities, clock, log
 from edgewright.agent import round as agent_round
 from edgewright.agent.consent.holds import Holds
-from edgewright.agent.link import LAST_PROBLEM, OURS, SUGGESTED
+from edgewright.agent.conversation import LAST_PROBLEM, OURS, SUGGESTED
 from edgewright.agent.store import CLOCK_TRUST
 from edgewright.net.http import Response
 from support.bench import ID

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.agent import channel, log
+from edgewright.agent import channel, conversation, log
 from edgewright.agent import link as link_module
 from edgewright.agent.answers import NOT_AUTHORIZED, RefusalError, pause_after
 from edgewright.agent.backoff import CEILING_SECONDS, pause, spread
+from edgewright.agent.conversation import LAST_PROBLEM
 from edgewright.agent.hours import Hours
-from edgewright.agent.link import LAST_PROBLEM, Link
+from edgewright.agent.link import Link
 from edgewright.agent.manners import Manners
 from edgewright.agent.outbox import CAPABILITIES, Outbox
 from edgewright.agent.session import NotEnrolledError
@@ -79,6 +80,7 @@ POST = ("POST", "/status")
 @pytest.fixture
 def clock(monkeypatch):
     monkeypatch.setattr(link_module, "jitter", lambda: 0.5)
+    monkeypatch.setattr(conversation, "jitter", lambda: 0.5)
     monkeypatch.setattr(channel, "jitter", lambda: 0.5)
     monkeypatch.setattr(log, "write", lambda *_: None)
     return FakeClock()

@@ -8,8 +8,8 @@ Approvals are not kept: what was agreed to is asked anew.
 import json
 
 from edgewright.agent.consent.wishes import PAUSE
+from edgewright.agent.conversation import SUGGESTED, SUGGESTED_TAG
 from edgewright.agent.durable import write_whole
-from edgewright.agent.link import SUGGESTED, SUGGESTED_TAG
 from edgewright.agent.site import GOOD
 from edgewright.agent.store import Store
 from edgewright.protocol.digests import digest_of
