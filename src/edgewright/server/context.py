@@ -48,6 +48,10 @@ def nobody_to_tell(client_id: str) -> None:
     """Do nothing: nobody here reads what devices push."""
 
 
+async def nobody_to_wait_for(client_id: str) -> None:
+    """Return at once: nobody here keeps repositories."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """Who was heard of at `now`: `contacts` are at least as new as what is saved, `deaf` is when nobody
@@ -72,7 +76,8 @@ class ServerContext:
     waiting poll broke. `run` is the number of this
     run, `deaf` when no server ran here, in unix seconds. `settle` waits a moment for rollouts to follow what
     was just committed. `git_url` is where devices reach the repositories hosted here, None where nothing
-    listens for them; `pushed` is told whose branch `current` a push has moved.
+    listens for them; `pushed` is told whose branch `current` a push has moved, and `in_step` waits until a
+    client's repository (below `repositories`) is as it should be, or it is known why not.
     """
 
     database: Database
@@ -81,6 +86,7 @@ class ServerContext:
     device_url: str
     web_url: str
     registries: Path
+    repositories: Path
     standings: Standings
     overview: Overview
     holds: Holds
@@ -100,6 +106,7 @@ class ServerContext:
     saved: datetime = field(default_factory=utc_now)
     settle: Callable[[], Awaitable[None]] = nothing_to_settle
     pushed: Callable[[str], None] = nobody_to_tell
+    in_step: Callable[[str], Awaitable[None]] = nobody_to_wait_for
 
     def __post_init__(self) -> None:
         self.changes = Changes(self.database)

@@ -39,6 +39,7 @@ from edgewright.server.looking import Looks
 from edgewright.server.machine import allow_many_files, memory_bytes
 from edgewright.server.oidc import IdentityProvider
 from edgewright.server.overview import Overview
+from edgewright.server.repositories.keeper import RepositoryKeeper
 from edgewright.server.settings import (
     DataDirectory,
     Listen,
@@ -124,6 +125,7 @@ async def _serve(
             web_url=addresses.web_url,
             git_url=addresses.git_url,
             registries=directory.registries,
+            repositories=directory.repositories,
             provider=provider,
             standings=Standings(database),
             overview=Overview(database),
@@ -235,6 +237,7 @@ async def _upkeep(
         asyncio.create_task(repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
         asyncio.create_task(conductor.run()),
         asyncio.create_task(Keeper(context).run()),
+        asyncio.create_task(RepositoryKeeper(context).run()),
     ]
     try:
         yield

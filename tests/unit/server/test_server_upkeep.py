@@ -40,6 +40,7 @@ def context(database: Any) -> ServerContext:
         device_url="",
         web_url="",
         registries=nothing,
+        repositories=nothing,
         standings=nothing,
         overview=Overview(database) if isinstance(database, Database) else nothing,
         holds=nothing,

@@ -58,15 +58,26 @@ async def post_status(request: ServerRequest, deployment_id: str) -> Response[by
         is_first, version = await reports.record_status(
             connection, client_id, deployment_id, status, body, now=context.clock()
         )
-    if status.adopted_manifest_version > version:
+    warn_of_lost_versions(client_id, status.adopted_manifest_version, version)
+    return Response(content=b"", status_code=201 if is_first else 200)
+
+
+def warn_of_lost_versions(client_id: str, adopted: int, version: int) -> None:
+    """Say in the log that a client has a manifest that was never made, as far as is known here."""
+    if adopted > version:
         log.warning(
             "client %s reports manifest version %d, the newest made here is %d: if a backup was put back,"
             " stop the server and run 'edgewright server renumber'",
             client_id,
-            status.adopted_manifest_version,
+            adopted,
             version,
         )
-    return Response(content=b"", status_code=201 if is_first else 200)
+
+
+def check_device_id(device_id: str) -> None:
+    """Raise a `422` for what is no device id."""
+    if not _DEVICE_ID.fullmatch(device_id):
+        raise _wrong_id(f"'{device_id[:200]}' is not a device id")
 
 
 def _device_id(request: ServerRequest) -> str:

@@ -116,7 +116,8 @@ def write(
     """Bring `desired` to `content`, at that unix time; the branch has to be at `onto`, if that is given.
 
     Files without a meaning stay as the head has them, unless `others` says which there are to be: path to
-    mode and id. `trusting` is the file `signers` by which devices judge what follows, if not the head's.
+    mode and id. `trusting` is the file `signers` by which devices judge what follows, if not the head's;
+    without one they trust the present key, which is what they are told when they enrol.
     With a `message` there is a commit with that message even if nothing changes.
 
     Raises `AheadError` if the head has a version that is not older, and other content; `RepositoryError`
@@ -135,7 +136,8 @@ def write(
     with bare.reading() as reader:
         before = _read(reader, head)
     _check_age(content, before)
-    trusted = keys.trusted_by(trusting or before.signers)
+    signers = trusting or before.signers
+    trusted = keys.trusted_by(signers) if signers else keys.present()
     if trusted is None:
         raise RepositoryError(
             "the repository trusts signing keys that are not here: put identity/git-signing-key (and files"
