@@ -17,6 +17,7 @@ from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.contact import Contact
 from edgewright.agent.conversation import LAST_CONTACT, LAST_PROBLEM
+from edgewright.agent.git.access import GitAccess
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import holder
 from edgewright.agent.outbox import Outbox
@@ -134,6 +135,7 @@ def _approvals(approvals: Approvals) -> list[Approval]:
 def _identity(paths: Paths) -> dict[str, Any]:
     try:
         known = Identity(paths.identity)
+        access = GitAccess.load(known.directory)
         return {
             "client": None if known.client is None else str(known.client),
             "server": None if known.server is None else str(known.server),
@@ -141,6 +143,8 @@ def _identity(paths: Paths) -> dict[str, Any]:
             "device_id": known.device_id,
             "expires": moment(known.not_after or None),
             "transport": known.transport,
+            "relation": known.relation,
+            "repository": None if access is None else str(access.url),
         }
     except EdgewrightError as error:
         return {"problem": str(error)}

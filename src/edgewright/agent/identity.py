@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,25 +106,76 @@ def check(
 
 def install(paths: Paths, material: Material, *, replace: bool = False) -> None:
     """Make `material` the identity in use, in one step; raises AlreadyEnrolledError unless `replace`."""
+    settings = json.dumps({"url": material.url, "device_id": material.device_id}, indent=2) + "\n"
+    files = {
+        CERTIFICATE: material.svid_pem.encode("ascii"),
+        KEY: material.key_pem,
+        ANCHORS: material.anchors_pem.encode("ascii"),
+        SERVER: settings.encode("utf-8"),
+    }
+    if material.bundle is not None:
+        files[_TRUST_BUNDLE] = material.bundle
+    install_files(paths, files, told=f"enrolled as {material.client}", replace=replace)
+
+
+def install_files(
+    paths: Paths,
+    files: Mapping[str, bytes],
+    *,
+    told: str,
+    replace: bool = False,
+    trial: Callable[[str], None] | None = None,
+) -> None:
+    """Make `files`, name to bytes, the identity in use, in one step; `told` is the event that makes.
+
+    `trial` is called with the directory they are in before that; when it raises, nothing has changed.
+    Raises AlreadyEnrolledError unless `replace`.
+    """
     refuse_replacing(paths, replace=replace)
     paths.make()
     os.makedirs(paths.identities, mode=0o700, exist_ok=True)
     name = f"{time.time_ns():x}"
     directory = os.path.join(paths.identities, name)
     os.mkdir(directory, mode=0o700)
-    settings = json.dumps({"url": material.url, "device_id": material.device_id}, indent=2) + "\n"
-    _write(directory, CERTIFICATE, material.svid_pem.encode("ascii"))
-    _write(directory, KEY, material.key_pem)
-    _write(directory, ANCHORS, material.anchors_pem.encode("ascii"))
-    _write(directory, SERVER, settings.encode("utf-8"))
-    if material.bundle is not None:
-        _write(directory, _TRUST_BUNDLE, material.bundle)
-    sync_directory(directory)
+    try:
+        for each, data in files.items():
+            _write(directory, each, data)
+        sync_directory(directory)
+        if trial is not None:
+            trial(directory)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
     _point_to(paths, name)
     _delete_others(paths, name)
     store = Store(paths.database)
-    store.record(STATE, f"enrolled as {material.client}")
+    store.record(STATE, told)
     store.close()
+
+
+def files_in_use(paths: Paths) -> dict[str, bytes]:
+    """Return the files of the identity in use, name to bytes; raises NotEnrolledError, IdentityError."""
+    Identity(paths.identity)
+    files = {}
+    for name in sorted(os.listdir(paths.identity)):
+        with open(os.path.join(paths.identity, name), "rb") as file:
+            files[name] = file.read()
+    return files
+
+
+def check_certificate(certificate_pem: bytes, key_pem: bytes, *, source: str, key: str, now: float) -> None:
+    """Raise IdentityError unless a certificate can be shown now: it has this key and is good at `now`."""
+    chain = _certificates(certificate_pem, source)
+    _check_dates(chain[0], source, now)
+    _check_key(key_pem, chain[0], Sources(svid=source, key=key, trust_bundle="", url=""))
+
+
+def check_authority(pem: bytes, source: str) -> None:
+    """Raise IdentityError unless `pem` is certificates, as the authority of a server is told by."""
+    try:
+        ders_of(pem.decode("ascii", "replace"))
+    except IdentityError as error:
+        raise IdentityError(f"{source}: {error}; expected the authority's certificate") from None
 
 
 def refuse_replacing(paths: Paths, *, replace: bool) -> None:

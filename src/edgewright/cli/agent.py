@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.agent.paths import DEFAULT_CONFIG, DEFAULT_STATE, Paths
-from edgewright.cli import agent_approvals, agent_control, agent_policy, agent_status
+from edgewright.cli import agent_approvals, agent_control, agent_git, agent_policy, agent_status
 from edgewright.cli.agent_requests import add_policy, add_state
 from edgewright.cli.arguments import command, commands, run_command
 from edgewright.cli.errors import OutcomeError, UsageError
@@ -40,6 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "asking: --server, --name and --ca or --pin. Then a person compares the fingerprint shown here with\n"
         "the one on the enrolment page; the same command goes on where it was after a restart.\n"
         "Or with --svid, --key, --trust-bundle and --server: files made by another authority.\n"
+        "Or with --git, --signers and --name: the desired state comes from a Git repository,\n"
+        "on any server, and no fleet manager is asked. The device is let in by one of:\n"
+        "--username with --password-file, --token-file, --certificate with --key,\n"
+        "--ssh-key with --known-hosts.\n"
         "Everything is checked before anything is written.",
     )
     enroll.add_argument(
@@ -54,13 +58,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="https address of the fleet manager: of its pages where this device "
         "asks, of its device API where files are given",
     )
-    enroll.add_argument("--name", metavar="NAME", help="ask to be let in, and be called so")
+    enroll.add_argument("--name", metavar="NAME", help="be called so; without --git, ask to be let in")
     known = enroll.add_mutually_exclusive_group()
-    known.add_argument("--ca", metavar="FILE", help="authority (PEM) of the server that is asked")
+    known.add_argument("--ca", metavar="FILE", help="authority (PEM) of the server")
     known.add_argument("--pin", metavar="PIN", help="its key's hash instead, as the enrolment page shows it")
     enroll.add_argument("--no-wait", action="store_true", help="ask once, and do not wait for the decision")
     enroll.add_argument("--json", action="store_true", help="asking: one JSON object a line, for programs")
     enroll.add_argument("--device-id", metavar="ID", help="the id to report (default: the client id)")
+    agent_git.add_options(enroll)
+    enroll.add_argument(
+        "--client",
+        metavar="ID",
+        help="with --git: the spiffe:// id by which a fleet manager knows this device",
+    )
     enroll.add_argument("--replace", action="store_true", help="replace an identity that is there already")
     _add_state(enroll)
 
@@ -114,6 +124,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("--mend", action="store_true", help="bring back what is damaged, and start it again")
     verify.add_argument("--json", action="store_true", help="for programs")
     _add_state(verify)
+    agent_git.configure(group)
     agent_status.configure(group)
     agent_approvals.configure(group)
     agent_control.configure(group)
@@ -212,6 +223,8 @@ def _enroll(args: argparse.Namespace) -> int:
         "--trust-bundle": args.trust_bundle,
         "--server": args.server,
     }
+    if agent_git.given(args) or args.client is not None:
+        return agent_git.enroll(args)
     if args.name is not None or args.ca is not None or args.pin is not None:
         from edgewright.cli import agent_asking
 

@@ -77,7 +77,10 @@ def _device(facts: Facts, now: datetime) -> Iterator[tuple[str, str]]:
     from edgewright.cli.output import ago
 
     identity, contact, manifest = facts["identity"], facts["contact"], facts["manifest"]
-    yield "identity", identity.get("client") or identity["problem"]
+    yield "identity", identity.get("relation") or identity["problem"]
+    if identity.get("transport") == "git":
+        yield "transport", "git"
+        yield "repository", identity["repository"]
     yield "fleet manager", identity.get("url", "")
     yield "device id", identity.get("device_id", "")
     yield "watch", f"running, process {facts['running']}" if facts["running"] else "not running"

@@ -363,7 +363,7 @@ def test_a_mark_is_written_only_when_it_is_news(paths):
 def test_with_the_copy_lost_too_what_runs_sets_the_bound(paths):
     class Session:
         class identity:  # noqa: N801 - stands for an attribute
-            client = US
+            client = relation = US
 
     on_disk(paths, revision(adopted=7))
     store = make(paths)

@@ -82,6 +82,8 @@ def _small_facts(facts: Facts, clock: Clock) -> Iterator[Html]:
     answered = f"answered {clock.ago(last)}" if last else "has not answered yet"
     yield _fact("Fleet manager", f"{answered}; {_polling(facts['schedule'], clock)}")
     yield _fact("Changes", _changes(facts, clock))
+    if facts["identity"].get("transport") == "git":
+        yield _fact("Repository", facts["identity"]["repository"])
     if waiting:
         yield _fact("To be sent", counted(waiting, "report", "reports"))
 
