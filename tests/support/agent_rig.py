@@ -187,6 +187,16 @@ class AgentRig:
         done = self.command("enroll", *words, *(["--replace"] if replace else []))
         assert done.returncode == 0, done.stderr
 
+    def enroll_git(
+        self, words: Sequence[str], signers: Path, *, replace: bool = False
+    ) -> "subprocess.CompletedProcess[str]":
+        """Enrol with a Git repository alone, by the real command; `words` say which, and what is shown.
+
+        How it ended is returned: a server that lets nobody in is an answer as well.
+        """
+        known = ["--name", self.client, "--signers", str(signers), *(["--replace"] if replace else [])]
+        return self.command("enroll", *words, *known)
+
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run `edgewright agent WORDS --state …` and return how it ended."""
         program = Path(sys.executable).with_name("edgewright")

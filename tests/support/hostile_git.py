@@ -116,18 +116,20 @@ class Trickle:
 
 @dataclass(frozen=True, slots=True)
 class Endless:
-    """Repeat `piece` without end as the answer to `what`, after the honest beginning of `first` bytes."""
+    """Answer `what` with the honest beginning up to `after`, then `first`, then `piece` without end."""
 
     what: str
     piece: bytes
-    first: int = 0
+    after: bytes = b""
+    first: bytes = b""
 
     def play(self, what: str, honest: bytes, over: threading.Event) -> Answer | None:
         if what != self.what:
             return None
 
         def pieces() -> Iterator[bytes]:
-            yield honest[: self.first]
+            yield honest[: honest.index(self.after) + len(self.after)] if self.after else b""
+            yield self.first
             block = self.piece * max(1, BLOCK // len(self.piece))
             while not over.is_set():
                 yield block
@@ -159,6 +161,19 @@ def refs(**branches: str) -> bytes:
     """Return an answer to `ls-refs`: commit ids by branch, whether there is such a commit or not."""
     lines = [packet(f"{commit} refs/heads/{branch}\n") for branch, commit in branches.items()]
     return b"".join(lines) + b"0000"
+
+
+def endless_pack() -> Endless:
+    """Return a pack of one file that has no end; all of it is right as far as it goes."""
+    size, header = 1 << 40, bytearray([0xB0 | (1 << 40) & 0x0F])  # a blob, its size in groups of 7 bits
+    size >>= 4
+    while size:
+        header.append(0x80 | size & 0x7F)
+        size >>= 7
+    header[-1] &= 0x7F
+    first = b"PACK" + (2).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes(header) + b"\x78\x01"
+    stored = b"\x00\x00\x80\xff\x7f" + noise(1 << 15)  # a block of deflate that is not compressed
+    return Endless("fetch", packet(b"\x01" + stored), b"packfile\n", packet(b"\x01" + first))
 
 
 class HostileGit:

@@ -28,6 +28,8 @@ SLOWEST_BYTES, SLOWEST_SECONDS = 100, 60
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROTOCOLS = "https:ssh:file"
 _ALLOCATION_BYTES = 256 * 1024 * 1024
+_DATA_BYTES = 512 * 1024 * 1024
+"""What a program may hold in memory: a server that names branches without end would fill the device's."""
 _ERROR_BYTES = 64 * 1024
 _TOLD_CHARACTERS = 600
 _CHUNK = 1 << 16
@@ -357,6 +359,16 @@ class Git:
         else:
             self.run("update-ref", "--no-deref", ref, commit, *old)
 
+    def push(self, url: str, *refspecs: str) -> None:
+        """Push `refspecs` to `url`, for which nothing is forced.
+
+        Where history was cut here is told to git as grafts: it speaks to the server of a shallow repository
+        otherwise, and not every server takes that (dulwich's does not), though it is none of its business.
+        """
+        cut = {"GIT_SHALLOW_FILE": "", "GIT_GRAFT_FILE": os.path.join(self.directory, "shallow")}
+        quiet = ("advice.graftFileDeprecated=false",)
+        self.run("push", "--quiet", "--no-verify", url, *refspecs, environment=cut, settings=quiet)
+
     def _write_tree(self, scratch: str, changes: Mapping[str, bytes | None], parent: str | None) -> str:
         index = {"GIT_INDEX_FILE": os.path.join(scratch, "index")}
         files = []
@@ -442,9 +454,10 @@ class Git:
                 f"{what} cannot be started: {error.strerror}", code="git.missing-program", retryable=True
             ) from error
         try:
-            if self._write_limit:
-                with suppress(ProcessLookupError, PermissionError):
-                    # Before it has read its input or reached a server; what it starts inherits it.
+            with suppress(ProcessLookupError, PermissionError):
+                # Before it has read its input or reached a server; what it starts inherits them.
+                resource.prlimit(process.pid, resource.RLIMIT_DATA, (_DATA_BYTES,) * 2)
+                if self._write_limit:
                     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (self._write_limit,) * 2)
             limit = self._seconds if seconds is None else seconds
             output, errors = _talk(process, stdin, limit, self._output_limit, what)
