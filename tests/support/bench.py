@@ -40,6 +40,7 @@ class Crash(BaseException):
 
 class FakeIdentity:
     client = relation = RELATION
+    transport = "api"
     device_id = "edge-01"
 
 

@@ -4,21 +4,16 @@ Not before every document it names is on disk with the right digest (spec: DS-13
 one whose version is not greater (spec: DS-12). The order is the specification's (9.3).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgewright.agent import log
-from edgewright.agent.answers import RefusalError
 from edgewright.agent.failpoints import hit
 from edgewright.agent.manners import QuietError
 from edgewright.agent.objects import Objects
-from edgewright.agent.session import Session
-from edgewright.agent.sources import api
+from edgewright.agent.sources.documents import Documents
 from edgewright.agent.store import SECURITY, SERVER, Manifest, Store
-from edgewright.net.http import AnswerTooLargeError
-from edgewright.protocol.bundle import unpack_bundle
-from edgewright.protocol.errors import ArchiveError, DigestMismatchError, DocumentError, EdgewrightError
-from edgewright.protocol.manifest import DeploymentReference, StateManifest
+from edgewright.protocol.errors import DigestMismatchError, DocumentError, EdgewrightError
+from edgewright.protocol.manifest import StateManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,7 @@ def judge(received: Manifest, accepted: Manifest | None) -> Judgement:
     return Acceptable(manifest)
 
 
-def accept(store: Store, objects: Objects, session: Session) -> EdgewrightError | None:
+def accept(store: Store, objects: Objects, documents: Documents) -> EdgewrightError | None:
     """Judge what is in the inbox and take it up; return what has to be tried again later, if anything."""
     received = store.received()
     if received is None:
@@ -83,16 +78,16 @@ def accept(store: Store, objects: Objects, session: Session) -> EdgewrightError 
                 store.refuse(received)
                 store.record(kind, reason)
         case Acceptable(manifest):
-            return _take_up(store, objects, session, received, manifest)
+            return _take_up(store, objects, documents, received, manifest)
     return None
 
 
 def _take_up(
-    store: Store, objects: Objects, session: Session, received: Manifest, manifest: StateManifest
+    store: Store, objects: Objects, documents: Documents, received: Manifest, manifest: StateManifest
 ) -> EdgewrightError | None:
     try:
         # A bundle that was not what it should be is not asked for twice in a row.
-        fetch_documents(session, objects, manifest, may_bundle=received.failures % 2 == 0)
+        fetch_documents(documents, objects, manifest, may_bundle=received.failures % 2 == 0)
     except QuietError as error:
         return error
     except EdgewrightError as error:
@@ -112,34 +107,12 @@ def _take_up(
 
 
 def fetch_documents(
-    session: Session, objects: Objects, manifest: StateManifest, *, may_bundle: bool = True
+    documents: Documents, objects: Objects, manifest: StateManifest, *, may_bundle: bool = True
 ) -> None:
-    """Bring every document of `manifest` that is not here into `objects` (spec: DS-17).
+    """Bring every document of `manifest` that is not here into `objects`.
 
-    More than one come as the bundle; where that is not to be had, and for a single one, they come one
-    by one. A wrong digest ends it (spec: DS-14). Raises what the session and the digests raise.
+    A wrong digest ends it (spec: DS-14). Raises what `documents` raise.
     """
     missing = [each for each in manifest.deployments if objects.load(each.digest) is None]
-    if len(missing) > 1 and may_bundle and manifest.bundle is not None:
-        for reference, data in _from_bundle(session, manifest, missing).items():
-            objects.save(reference.digest, data)
-            missing.remove(reference)
-    for reference in missing:
-        data = api.fetch_document(session, reference.url, reference.digest)
+    for reference, data in documents.fetch(manifest, missing, may_bundle=may_bundle):
         objects.save(reference.digest, data)
-
-
-def _from_bundle(
-    session: Session, manifest: StateManifest, missing: list[DeploymentReference]
-) -> Mapping[DeploymentReference, bytes]:
-    """Return the missing documents out of the bundle; nothing when there is no usable bundle."""
-    assert manifest.bundle is not None  # noqa: S101 - the caller looked
-    try:
-        data = api.fetch_bundle(session, manifest.bundle.url, manifest.bundle.digest)
-        found = unpack_bundle(data, manifest)
-    except (RefusalError, ArchiveError, DocumentError, api.TooLargeError, AnswerTooLargeError) as error:
-        if isinstance(error, RefusalError) and error.retryable:
-            raise
-        log.warning(f"the bundle cannot be used, documents are fetched one by one: {error}")
-        return {}
-    return {reference: found[reference.deployment_id] for reference in missing}

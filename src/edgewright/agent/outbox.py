@@ -78,6 +78,14 @@ class Outbox:
         ).fetchone()
         return None if row is None else Report(*row)
 
+    def waiting(self, limit: int) -> list[Report]:
+        """Return up to `limit` reports in the order in which they are to be sent."""
+        rows = self._store.connection.execute(
+            "SELECT number, name, method, path, body FROM outbox ORDER BY name <> ?, number LIMIT ?",
+            (CAPABILITIES, limit),
+        )
+        return [Report(*row) for row in rows]
+
     def last(self, prefix: str) -> list[Report]:
         """Return the last report of each name that begins with `prefix`, sent or not."""
         rows = self._store.connection.execute(

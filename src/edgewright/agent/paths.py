@@ -9,7 +9,8 @@
     runtime/, owner                   what runtimes remember; the name that tells our containers from others'
     identity/current/                 svid.pem, key.pem (0600), anchors.pem, trust-bundle.json, server.json
     reserve                           room kept back for the day the disk is full (reserve.py)
-    watch.lock, round.lock            held by the one watch and the one round
+    watch.lock, round.lock, courier.lock   held by the one watch, the one round, the one courier
+    repository.git, git.config        our copy of the Git repository, and how to get at it (agent/courier.py)
     page.json, page.tries             the local page's password (its hash), and how often it may be tried
 
 Part of the resident watch: standard library only, small (docs/decisions/0003).
@@ -69,6 +70,21 @@ class Paths:
     def identity(self) -> str:
         """The identity in use: a link that is replaced as a whole."""
         return os.path.join(self.root, "identity", "current")
+
+    @property
+    def repository(self) -> str:
+        """This device's copy of its Git repository."""
+        return os.path.join(self.root, "repository.git")
+
+    @property
+    def courier_lock(self) -> str:
+        """Held by the one courier at work, and by the git programs it has started."""
+        return os.path.join(self.root, "courier.lock")
+
+    @property
+    def git_config(self) -> str:
+        """The configuration with which `git` gets at the repository; it holds secrets."""
+        return os.path.join(self.root, "git.config")
 
     @property
     def watch_lock(self) -> str:

@@ -55,6 +55,7 @@ from edgewright.agent.runtimes import Runtime
 from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
 from edgewright.agent.site import Site, take_in
+from edgewright.agent.sources.documents import Documents, TransportDocuments
 from edgewright.agent.store import Store, StoreFullError, is_damage
 from edgewright.agent.tools import Tools
 from edgewright.protocol.errors import EdgewrightError
@@ -91,6 +92,11 @@ class Device:
     def device_id(self) -> str:
         """The id this device reports."""
         return self.settings.device_id or self.session.identity.device_id
+
+    @property
+    def documents(self) -> Documents:
+        """Where documents come from."""
+        return TransportDocuments(self.session, self.store, self.paths)
 
 
 def reconcile(device: Device, *, retry_failed: bool = False) -> float | None:
@@ -189,7 +195,7 @@ def file_drop(device: Device, site: Site) -> FileDrop:
 
 def accept_received(device: Device, objects: Objects) -> float | None:
     """Judge what the watch received; return when to try again what could not be fetched."""
-    error = accept(device.store, objects, device.session)
+    error = accept(device.store, objects, device.documents)
     received = device.store.received()
     if error is None or received is None:
         return None
@@ -207,7 +213,7 @@ def accepted_manifest(store: Store) -> StateManifest | None:
 def complete(device: Device, objects: Objects, manifest: StateManifest) -> float | None:
     """Fetch documents of the accepted manifest that a damaged disk has lost; return when to try again."""
     try:
-        fetch_documents(device.session, objects, manifest)
+        fetch_documents(device.documents, objects, manifest)
     except QuietError as error:
         return error.seconds
     except EdgewrightError as error:

@@ -323,6 +323,9 @@ class Store:
         with self.transaction():
             self.connection.execute("UPDATE manifests SET version = NULL, etag = '' WHERE slot = 'accepted'")
             self.connection.execute("DELETE FROM refused")
+            # Nor does its repository have to grow from the commit it came in (agent/git/notes.py).
+            for name in ("git.commit", "git.refused"):
+                self.set_meta(name, "")
             self.record(SECURITY, "the accepted manifest version was forgotten by a local command")
         self.save_copy()
 

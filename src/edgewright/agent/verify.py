@@ -21,11 +21,9 @@ from edgewright.agent.round import Device, accepted_manifest, introduce, reconci
 from edgewright.agent.runtimes import ComponentError, Runtime
 from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
-from edgewright.agent.sources import api
 from edgewright.agent.store import Store, is_damage
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.errors import EdgewrightError
-from edgewright.protocol.media_types import deployment_path
 
 
 def verify(
@@ -144,7 +142,7 @@ def _mend_document(device: Device, objects: Objects, key: tuple[str, str]) -> st
     if restore_documents(device.paths, objects, [key]):
         return None
     try:
-        objects.save(key[1], api.fetch_document(device.session, deployment_path(*key), key[1]))
+        objects.save(key[1], device.documents.fetch_one(*key))
     except EdgewrightError as error:
         return str(error)
     return None

@@ -278,7 +278,7 @@ def test_a_program_that_is_not_installed_is_named(git: Git, monkeypatch: pytest.
         ("error: unable to write file: No space left on device", "git.disk-full", True),
         (" ! [rejected] a -> b (fetch first)", "git.raced", True),
         (" ! [remote rejected] a -> b (pre-receive hook declined)", "git.declined", False),
-        ("error: object 12: treeNotSorted; fatal: fsck error in packed object", "git.damaged", False),
+        ("error: object 12: treeNotSorted; fatal: fsck error in packed object", "git.refused", False),
         ("fatal: what nobody knows", "git.failed", False),
     ],
 )

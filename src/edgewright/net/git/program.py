@@ -249,6 +249,18 @@ class Git:
         blob = facts.split()[2].decode("ascii")
         return self.read_objects([blob], limit=limit, kind="blob").get(blob)
 
+    def files_at(self, commits: Iterable[str], path: str) -> dict[str, str]:
+        """Return the id of the file `path` in each of `commits` that has one."""
+        wanted = list(dict.fromkeys(commits))
+        asked = "".join(f"{each}:{path}\n" for each in wanted)
+        lines = self.run("cat-file", "--batch-check", stdin=asked.encode()).decode("utf-8", "replace")
+        found = {}
+        for commit, line in zip(wanted, lines.splitlines(), strict=True):
+            words = line.split()
+            if len(words) == 3 and words[1] == "blob":
+                found[commit] = words[0]
+        return found
+
     def sizes(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
         """Return type and size of those objects that are here."""
         wanted = "".join(f"{each}\n" for each in dict.fromkeys(ids))
@@ -647,6 +659,7 @@ _KNOWN: tuple[tuple[str, str, bool, str], ...] = (
         False,
         "the Git server is not known to be the right one",
     ),
+    (r"fsck error", "git.refused", False, "what came is not as it has to be"),
     (
         r"couldn't find remote ref|remote branch .* not found",
         "git.no-branch",
@@ -681,7 +694,7 @@ _KNOWN: tuple[tuple[str, str, bool, str], ...] = (
         "the Git server says that the repository is elsewhere, which is not followed",
     ),
     (
-        r"index-pack|fsck|corrupt|bad pack|invalid|sha1 mismatch|unpack|inflate|loose object|bad object",
+        r"not a git packfile|unable to read|index-pack|fsck|corrupt|bad pack|invalid|sha1 mismatch|unpack|inflate|loose object|bad object",
         "git.damaged",
         False,
         "what came, or what is here, is damaged",

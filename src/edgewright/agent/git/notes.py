@@ -1,0 +1,77 @@
+"""What the agent remembers of its repository, by the names in the store; written by `courier.py`.
+
+Part of the resident watch: standard library only, small (docs/decisions/0003).
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+
+from edgewright.agent.store import Store
+
+RELATION = "git.relation"
+"""Whose repository all of this is of (`Identity.relation`)."""
+COMMIT = "git.commit"
+"""The commit of `desired` taken up last, from which the next has to grow; empty: a person let go of it."""
+TRUSTED = "git.signers"
+"""Who may sign what follows that commit, as `signers` says it."""
+TOLD_SIGNERS = "git.signers.told"
+"""The digest of the signers this device was told at enrolment, when `git.signers` began with them."""
+REFUSED = "git.refused"
+"""The head of `desired` that was refused: JSON with commit, reason, since; empty when there is none."""
+TOLD = "git.told"
+"""What `adopted.json` on the branch `current` says."""
+PUSHING = "git.pushing"
+"""What is on its way: JSON with the commit, the numbers of the reports in it, and `adopted.json`."""
+LOST = "git.lost"
+"""Why the repository has to be fetched again although its branch did not move; empty when it has not to."""
+
+_COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+def is_commit_id(text: str) -> bool:
+    """Whether `text` is a whole commit id."""
+    return _COMMIT_ID.fullmatch(text) is not None
+
+
+def taken_up(store: Store) -> str:
+    """Return the commit taken up last, empty before the first."""
+    return store.remembered(COMMIT) or ""
+
+
+def refusal(store: Store) -> dict[str, str] | None:
+    """Return commit, reason and since of the head that is refused, None when it is fine."""
+    kept = store.remembered(REFUSED)
+    return json.loads(kept) if kept else None
+
+
+def is_news(store: Store, head: str) -> bool:
+    """Whether the courier is needed for `head` of `desired` (empty: the branch is not there)."""
+    refused = refusal(store)
+    if store.remembered(LOST):
+        return True
+    if head == taken_up(store):
+        return refused is not None
+    return refused is None or refused["commit"] != head
+
+
+def render_adopted(store: Store) -> str:
+    """Return what `adopted.json` has to say now (spec: GR-33)."""
+    accepted, received, commit = store.accepted(), store.received(), taken_up(store)
+    pending = received is not None and received.etag == commit
+    if pending or accepted is None:
+        commit = accepted.etag if accepted is not None and is_commit_id(accepted.etag) else ""
+    version = None if accepted is None or accepted.version is None else str(accepted.version)
+    told = {"manifestVersion": version, "commit": commit or None, "refused": refusal(store)}
+    return json.dumps(told, indent=2) + "\n"
+
+
+def owes_adopted(store: Store) -> bool:
+    """Whether `adopted.json` on the branch `current` is not what it has to be."""
+    return render_adopted(store) != (store.remembered(TOLD) or "")
+
+
+def render_refusal(commit: str, reason: str, at: float) -> str:
+    """Return what is kept of a refused head; `at` is unix seconds."""
+    since = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return json.dumps({"commit": commit, "reason": reason, "since": since})
