@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.courier_device import CourierDevice
-from tests.support.git_fleet import Entry, GitFleet, Signer
 
 from edgewright.agent.failpoints import COURIER
 from edgewright.agent.git import notes
@@ -16,6 +14,8 @@ from edgewright.agent.sources.git import GitDocuments, LostDocumentError
 from edgewright.agent.store import Store
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.manifest import StateManifest
+from support.courier_device import CourierDevice
+from support.git_fleet import Entry, GitFleet, Signer
 
 APP, OTHER = "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6ba7b811-9dad-11d1-80b4-00c04fd430c8"
 DESIRED, CURRENT = "refs/heads/desired", "refs/heads/current"
@@ -497,7 +497,7 @@ def test_killed_anywhere_the_next_one_comes_to_the_same_end(
     told = fleet.adopted()
     assert (told["refused"] or {}).get("commit") == (head if point == "courier.refused" else None)
     assert len(device.outbox) == 0
-    assert not [name for name in Path(device.paths.repository).rglob("*.lock")]
+    assert not list(Path(device.paths.repository).rglob("*.lock"))
     documents = GitDocuments(device.paths.repository, device.store)
     accepted = device.store.accepted()
     assert accepted is not None

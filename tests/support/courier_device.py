@@ -12,7 +12,7 @@ from edgewright.agent.paths import Paths
 from edgewright.agent.store import Manifest, Store
 from edgewright.net.git.url import RepositoryUrl
 from edgewright.protocol.manifest import StateManifest
-from tests.support.git_fleet import GitFleet, Signer
+from support.git_fleet import GitFleet, Signer
 
 PACKAGE = Path(__file__).parents[2] / "src"
 
@@ -95,7 +95,7 @@ class CourierDevice:
     def disk_bytes(self) -> int:
         """Return what the copy of the repository takes on disk."""
         return sum(
-            os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH116, PTH118
+            os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
             for folder, _, names in os.walk(self.paths.repository)
             for name in names
         )

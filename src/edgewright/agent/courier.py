@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from edgewright.agent import log, reserve
 from edgewright.agent.accept import Acceptable, Refused, judge
+from edgewright.agent.conversation import SUGGESTED, SUGGESTED_TAG
 from edgewright.agent.failpoints import hit
 from edgewright.agent.git import notes, trust
 from edgewright.agent.git.access import GitAccess
@@ -40,7 +41,6 @@ from edgewright.agent.git.repository import (
     TOLD,
     Repository,
 )
-from edgewright.agent.link import SUGGESTED, SUGGESTED_TAG
 from edgewright.agent.locks import AlreadyRunningError, lock
 from edgewright.agent.outbox import Outbox, Report
 from edgewright.agent.paths import Paths

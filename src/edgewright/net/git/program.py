@@ -694,7 +694,8 @@ _KNOWN: tuple[tuple[str, str, bool, str], ...] = (
         "the Git server says that the repository is elsewhere, which is not followed",
     ),
     (
-        r"not a git packfile|unable to read|index-pack|fsck|corrupt|bad pack|invalid|sha1 mismatch|unpack|inflate|loose object|bad object",
+        r"not a git packfile|unable to read|index-pack|fsck"
+        r"|corrupt|bad pack|invalid|sha1 mismatch|unpack|inflate|loose object|bad object",
         "git.damaged",
         False,
         "what came, or what is here, is damaged",
