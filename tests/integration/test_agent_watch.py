@@ -25,12 +25,12 @@ OURS = {
     "edgewright.agent.child",
     "edgewright.agent.clock",
     "edgewright.agent.contact",
+    "edgewright.agent.conversation",
     "edgewright.agent.doors",
     "edgewright.agent.durable",
     "edgewright.agent.engine_events",
     "edgewright.agent.failpoints",
     "edgewright.agent.hours",
-    "edgewright.agent.link",
     "edgewright.agent.locks",
     "edgewright.agent.log",
     "edgewright.agent.manners",
@@ -42,12 +42,9 @@ OURS = {
     "edgewright.agent.reserve",
     "edgewright.agent.rounds",
     "edgewright.agent.session",
-    "edgewright.agent.sinks",
-    "edgewright.agent.sinks.api",
-    "edgewright.agent.sources",
-    "edgewright.agent.sources.api",
     "edgewright.agent.store",
     "edgewright.agent.timetable",
+    "edgewright.agent.transports",
     "edgewright.agent.watch",
     "edgewright.net",
     "edgewright.net.http",
@@ -56,9 +53,28 @@ OURS = {
     "edgewright.protocol",
     "edgewright.protocol.digests",
     "edgewright.protocol.errors",
-    "edgewright.protocol.media_types",
     "edgewright.protocol.spiffe",
     "edgewright.protocol.svid",
+}
+# And of the two ways to its fleet manager the one this device uses.
+API = {
+    "edgewright.agent.link",
+    "edgewright.agent.sinks",
+    "edgewright.agent.sinks.api",
+    "edgewright.agent.sources",
+    "edgewright.agent.sources.api",
+    "edgewright.protocol.media_types",
+}
+GIT = {
+    "edgewright.agent.git",
+    "edgewright.agent.git.access",
+    "edgewright.agent.git.head",
+    "edgewright.agent.git.notes",
+    "edgewright.agent.git_link",
+    "edgewright.net.git",
+    "edgewright.net.git.url",
+    "edgewright.net.git.wire",
+    "edgewright.protocol.repository",
 }
 # Of the standard library; underscored ones and those of Python's own start are not listed.
 LIBRARY = {
@@ -122,9 +138,16 @@ def loaded(statement):
 
 
 @pytest.mark.requirement("S-12")
-def test_the_watch_loads_only_what_is_named_here():
-    modules = loaded("import edgewright.agent.watch")
-    assert {name for name in modules if name.startswith("edgewright")} == OURS
+@pytest.mark.parametrize(
+    ("way", "of_it"),
+    [
+        pytest.param("edgewright.agent.link", API, id="the device API"),
+        pytest.param("edgewright.agent.git_link, edgewright.agent.git.head", GIT, id="a Git repository"),
+    ],
+)
+def test_the_watch_loads_only_what_is_named_here(way, of_it):
+    modules = loaded(f"import edgewright.agent.watch, {way}")
+    assert {name for name in modules if name.startswith("edgewright")} == OURS | of_it
     library = {name.partition(".")[0] for name in modules if not name.startswith(("edgewright", "_"))}
     assert library <= LIBRARY, library - LIBRARY
 

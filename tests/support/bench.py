@@ -39,6 +39,7 @@ class Crash(BaseException):
 
 
 class FakeIdentity:
+    transport = "api"
     client = relation = RELATION
     transport = "api"
     device_id = "edge-01"

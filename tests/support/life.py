@@ -41,6 +41,7 @@ class End(BaseException):
 
 
 class FakeIdentity:
+    transport = "api"
     client = relation = RELATION
     transport = "api"
     device_id = "edge-01"
@@ -199,7 +200,7 @@ class InstantRounds(Rounds):
     def fd(self) -> int:
         return -1 if self._lines is None else ROUND_FD
 
-    def start(self) -> None:
+    def start(self, *words: str) -> None:
         said: list[str] = []
         again = self._do(said.append)
         if again is not None:

@@ -69,6 +69,45 @@ class Child:
             pass  # we were asked to end in the instant in which it was reaped
 
 
+class Helper:
+    """Starts processes by `command`, one at a time; tests have others that do their work themselves."""
+
+    __slots__ = ("_child", "_command")
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._child: Child | None = None
+
+    @property
+    def at_work(self) -> bool:
+        """Whether one was started and has not been seen to end."""
+        return self._child is not None
+
+    @property
+    def fd(self) -> int:
+        """What becomes readable when it says something or has ended; -1 without one."""
+        return -1 if self._child is None else self._child.fd
+
+    def start(self, *words: str) -> None:
+        """Start one, with `words` behind the command. Raises OSError."""
+        self._child = Child([*self._command, *words], report="--report-fd")
+
+    def hear(self) -> tuple[list[bytes], int | None]:
+        """Return the lines it has said meanwhile, and its exit code once it has ended."""
+        assert self._child is not None  # noqa: S101 - `fd` has just been readable
+        lines = self._child.read()
+        if lines is not None:
+            return lines, None
+        child, self._child = self._child, None
+        return [], child.reap()
+
+    def kill(self) -> None:
+        """Kill the one at work and what it started; the next one begins where it stood."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+
 def kill_children(leader: int) -> None:
     """Kill what a process started and left behind: every other one of the session it leads.
 

@@ -113,6 +113,14 @@ class Conversation(ABC):
     def end(self) -> None:
         """Let go of whatever is at work for it."""
 
+    @property
+    def is_moved(self) -> bool:
+        """Whether the identity in use is reached another way by now: then this conversation is over."""
+        try:
+            return self._session.identity.transport != self.transport
+        except EdgewrightError:
+            return False
+
     def greet(self) -> bool:
         """Begin a conversation if whom we talk to, or as whom, is not what it was; return whether it is new.
 

@@ -60,7 +60,7 @@ class Manners:
         self._hours.read()
         seconds = self.quiet_seconds()
         if seconds > 0:
-            raise QuietError("the fleet manager asked to be left alone (spec: RT-4)", seconds)
+            raise QuietError("the server asked to be left alone (spec: RT-4)", seconds)
         if not self._hours.may_talk:
             raise QuietError("it is downtime (spec: OFF-2)", self._hours.talks_in)
 
@@ -69,6 +69,10 @@ class Manners:
         date = http_date(response.headers.get("date", ""))
         if date is not None:
             clocks.told(self._store, self._clock, date)
+        self.asked(response)
+
+    def asked(self, response: Response) -> None:
+        """Take in the wait an answer asks for, and no more: not every server is a judge of the time."""
         if response.status >= 400:
             refusal = RefusalError(response, "", self._clock.time())
             if refusal.is_for_all and (refusal.retry_after or 0.0) > self.quiet_seconds():

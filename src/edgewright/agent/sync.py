@@ -7,15 +7,16 @@ while a round that looks whether everything still runs.
 """
 
 import os
+import select
 
 from edgewright.agent.clock import SYSTEM
-from edgewright.agent.conversation import LAST_PROBLEM
-from edgewright.agent.link import Link
+from edgewright.agent.conversation import LAST_PROBLEM, Conversation
 from edgewright.agent.locks import lock
 from edgewright.agent.outbox import CAPABILITIES
 from edgewright.agent.paths import Paths, policy_path
 from edgewright.agent.session import Session
 from edgewright.agent.store import Store
+from edgewright.agent.transports import converse
 
 _LAST_ROUND = "sync.turn"  # boot, when on its monotonic clock, the policy it has read
 _OBSERVE_EVERY_SECONDS = 300.0
@@ -30,10 +31,13 @@ def sync(paths: Paths, config: str | None, policy: str | None = None) -> str:
     held = lock(paths.watch_lock)
     store = Store(paths.database)
     session = Session.polite(paths, store)
+    link: Conversation | None = None
     try:
-        session.identity  # noqa: B018 - raises NotEnrolledError
-        return _Turn(paths, config, policy, store, Link(session, store)).take()
+        link = converse(session, store, paths)  # raises NotEnrolledError
+        return _Turn(paths, config, policy, store, link).take()
     finally:
+        if link is not None:
+            link.end()
         session.close()
         store.close()
         os.close(held)
@@ -43,7 +47,7 @@ class _Turn:
     """One turn and everything it works with."""
 
     def __init__(
-        self, paths: Paths, config: str | None, policy: str | None, store: Store, link: Link
+        self, paths: Paths, config: str | None, policy: str | None, store: Store, link: Conversation
     ) -> None:
         self._paths = paths
         self._config = config
@@ -65,14 +69,27 @@ class _Turn:
             fresh = True
         self._post()
         news = link.poll(0.0)
+        news = self._settle() or news
         if link.fetch_policy() or news or not fresh:
             self._round()
             self._post()
         return (self._store.meta(LAST_PROBLEM) or "") if link.hours.may_talk else ""
 
     def _post(self) -> None:
-        while self._link.post():
-            pass
+        while self._link.post() or self._link.fd >= 0:
+            self._settle()
+
+    def _settle(self) -> bool:
+        """Wait for whoever is at work for the conversation; return whether there is news for a round."""
+        news = False
+        while self._link.fd >= 0:
+            poller = select.poll()
+            poller.register(self._link.fd, select.POLLIN)
+            if SYSTEM.wait(poller, self._link.due()):
+                news = self._link.hear() or news
+            else:
+                self._link.poll(0.0)  # ends who is stuck
+        return news
 
     def _round(self) -> None:
         # An unchanged turn does without all of this.

@@ -26,15 +26,16 @@ from collections.abc import Callable
 from edgewright.agent import log, reserve
 from edgewright.agent.backoff import jitter, pause, spread
 from edgewright.agent.clock import SYSTEM, Clock, keep
+from edgewright.agent.conversation import Conversation
 from edgewright.agent.doors import LONGEST_PATH, Door
 from edgewright.agent.engine_events import EngineEvents
-from edgewright.agent.link import Link
 from edgewright.agent.locks import lock
 from edgewright.agent.notices import Notices
 from edgewright.agent.paths import DEFAULT_STATE, Paths, policy_path
 from edgewright.agent.rounds import BUSY, Rounds
 from edgewright.agent.session import Session
 from edgewright.agent.store import STATE, Store, StoreFullError, is_damage
+from edgewright.agent.transports import converse
 from edgewright.protocol.errors import EdgewrightError
 
 _BUSY_RETRY_SECONDS = 5.0
@@ -54,6 +55,10 @@ class Stop(BaseException):
 
 class DatabaseLostError(Exception):
     """The open database is not the agent's any more: it was damaged, or somebody took it away."""
+
+
+class MovedError(Exception):
+    """The fleet manager is reached another way from now on, for which this process has loaded nothing."""
 
 
 class Watch:
@@ -84,7 +89,7 @@ class Watch:
 
     def __init__(
         self,
-        link: Link,
+        link: Conversation,
         store: Store,
         rounds: Rounds,
         notices: Notices,
@@ -136,6 +141,8 @@ class Watch:
                 raise DatabaseLostError
             self._wait(float("inf"))  # the round may be the one that has put another in its place
             return
+        if self._link.is_moved:
+            raise MovedError
         if self._link.hours.look():
             self._again_at = 0.0
         if self._notices.changed():
@@ -184,8 +191,9 @@ class Watch:
             log.warning(f"when the fleet manager answered last could not be noted: {error}")
 
     def end_children(self) -> None:
-        """End the round at work and whoever serves a door."""
+        """End the round at work, whoever serves a door, and who is under way to the fleet manager."""
         self._rounds.kill()
+        self._link.end()
         for door in self._doors:
             door.close()
 
@@ -317,7 +325,7 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
         return 2
     poll = options.get("--poll")
     watch = Watch(
-        Link(session, store),
+        converse(session, store, paths),
         store,
         Rounds(round_command or _command("round", paths, options)),
         Notices(policy_path(options.get("--policy")), options.get("--drop", paths.drop)),
@@ -328,12 +336,15 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGHUP, lambda *_: watch.poll_now())
     signal.signal(signal.SIGUSR1, lambda *_: watch.look_now())
-    lost = False
+    anew = ""
     try:
         watch.run()
     except DatabaseLostError:
         watch.end_children()
-        lost = True
+        anew = f"{paths.database} was replaced; starting over with the new one"
+    except MovedError:
+        watch.end()
+        anew = "the fleet manager is reached another way from now on; starting over for that"
     except Stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -345,11 +356,11 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
             return 1
         watch.end_children()
         store.give_up(error)
-        lost = True
+        anew = f"{paths.database} was replaced; starting over with the new one"
     finally:
         os.close(held)
-    if lost:
-        log.warning(f"{paths.database} was replaced; starting over with the new one")
+    if anew:
+        log.warning(anew)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
     return 0
 

@@ -190,12 +190,16 @@ class Client:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes | None = None,
         timeout: float | None = None,
+        repeatable: bool = False,
     ) -> Response:
-        """Send one request, return the whole answer whatever its status; `timeout` (seconds) bounds it."""
+        """Send one request, return the whole answer whatever its status; `timeout` (seconds) bounds it.
+
+        `repeatable`: it changes nothing on the other side, whatever its method says.
+        """
         limit = self._timeout if timeout is None else timeout
         clock = _Clock(limit, limit)
         message = self._render(method, path, [*headers, ("accept-encoding", "gzip")], body)
-        head, connection = self._exchange(method, message, clock)
+        head, connection = self._exchange(method, message, clock, repeatable=repeatable)
         pieces: list[bytes] = []
         self._receive_body(connection, head, pieces.append, self._max_body)
         return Response(head.status, head.reason, head.headers, b"".join(pieces))
@@ -299,10 +303,12 @@ class Client:
             lines.append(("content-length", str(len(body or b""))))
         return render_head(method, self.origin.prefix + path, lines) + (body or b"")
 
-    def _exchange(self, method: str, message: bytes, clock: "_Clock") -> "tuple[Head, _Connection]":
+    def _exchange(
+        self, method: str, message: bytes, clock: "_Clock", *, repeatable: bool = False
+    ) -> "tuple[Head, _Connection]":
         """Send `message` and read the answer's head; once more where a kept connection was dead."""
         try:
-            head = self._exchange_on_kept(method, message, clock)
+            head = self._exchange_on_kept(method, message, clock, repeatable or method in _IDEMPOTENT)
             if head is None:
                 head = self._exchange_on_new(method, message, clock)
         except (OSError, WireError) as error:
@@ -314,14 +320,16 @@ class Client:
         assert self._connection is not None  # noqa: S101 - one of the two has set it
         return head, self._connection
 
-    def _exchange_on_kept(self, method: str, message: bytes, clock: "_Clock") -> Head | None:
+    def _exchange_on_kept(
+        self, method: str, message: bytes, clock: "_Clock", repeatable: bool
+    ) -> Head | None:
         connection = self._connection
         if connection is None or not connection.idle_and_alive():
             return None
         try:
             return connection.exchange(method, message, clock)
         except _DeadConnectionError as error:
-            if error.fully_sent and method not in _IDEMPOTENT:
+            if error.fully_sent and not repeatable:
                 reason = "the connection was closed before the answer"
                 raise HttpError(self.origin.name, reason) from error
             return None

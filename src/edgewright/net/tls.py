@@ -34,6 +34,22 @@ def registry_context(cafile: str | None = None, anchors_pem: str | None = None) 
     return context
 
 
+def git_context(cafile: str, shown: tuple[str, str] | None) -> ssl.SSLContext:
+    """Check a Git server by the anchors in `cafile` alone, or the system's where it is empty; TLS 1.2 too.
+
+    `shown` are the files with the certificate that is presented and its key.
+    """
+    context = _client_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cafile:
+        _load_anchors(context, cafile, None)
+    else:
+        context.load_default_certs()
+    if shown is not None:
+        _load_own(context, *shown)
+    return context
+
+
 def mutual_context(certificate: str, key: str, anchors_pem: str) -> ssl.SSLContext:
     """Present the SVID in file `certificate`, accept what chains to any anchor (spec: TLS-4, SVID-12).
 
@@ -43,6 +59,11 @@ def mutual_context(certificate: str, key: str, anchors_pem: str) -> ssl.SSLConte
     context = _client_context()
     context.check_hostname = False
     _load_anchors(context, None, anchors_pem)
+    _load_own(context, certificate, key)
+    return context
+
+
+def _load_own(context: ssl.SSLContext, certificate: str, key: str) -> None:
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:
@@ -51,7 +72,6 @@ def mutual_context(certificate: str, key: str, anchors_pem: str) -> ssl.SSLConte
         ) from error
     except OSError as error:
         raise TlsSetupError(f"{certificate}, {key}: {error.strerror}") from error
-    return context
 
 
 def _client_context() -> ssl.SSLContext:

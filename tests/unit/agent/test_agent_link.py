@@ -26,6 +26,7 @@ HERE = "spiffe://example.org/margo/wfm/main/client/edge-01"
 
 
 class FakeIdentity:
+    transport = "api"
     client = relation = HERE
     not_before = 1_700_000_000
 
