@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.repository import deployment_file
+from support.foreign_server import BUNDLE
 
 
 class SigningKey:
@@ -41,7 +42,11 @@ class DeviceRepository:
             content[deployment_file(deployment)] = data
             url = f"/api/v1/deployments/{deployment}/{digest_of(data)}"
             listed.append({"deploymentId": deployment, "digest": digest_of(data), "url": url})
-        manifest = {"manifestVersion": version, "bundle": None, "deployments": listed}
+        bundle = None
+        if listed:
+            packed = digest_of(b"what nobody asks for, as everything is in the commit")
+            bundle = {"mediaType": BUNDLE, "digest": packed, "url": f"/api/v1/bundles/{packed}"}
+        manifest = {"manifestVersion": version, "bundle": bundle, "deployments": listed}
         return self.commit({**content, "manifest.json": json.dumps(manifest).encode()}, key=key)
 
     def commit(self, files: Mapping[str, bytes], *, key: SigningKey | None = None) -> str:

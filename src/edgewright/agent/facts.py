@@ -17,6 +17,7 @@ from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.contact import Contact
 from edgewright.agent.conversation import LAST_CONTACT, LAST_PROBLEM
+from edgewright.agent.git import notes
 from edgewright.agent.git.access import GitAccess
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import holder
@@ -46,6 +47,7 @@ def facts(paths: Paths, store: Store, site: Site, *, clock: Clock = SYSTEM) -> d
     trust = assess(store, clock)
     return {
         "identity": _identity(paths),
+        "repository": {"commit": notes.taken_up(store) or None, "refused": notes.refusal(store)},
         "running": holder(paths.watch_lock),
         "disk": {"free_bytes": free_bytes(paths.root), "needed_bytes": RESERVE_BYTES},
         "contact": _contact(paths, store, len(outbox)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.agent.paths import DEFAULT_CONFIG, DEFAULT_STATE, Paths
-from edgewright.cli import agent_approvals, agent_control, agent_git, agent_policy, agent_status
+from edgewright.cli import agent_approvals, agent_bundle, agent_control, agent_git, agent_policy, agent_status
 from edgewright.cli.agent_requests import add_policy, add_state
 from edgewright.cli.arguments import command, commands, run_command
 from edgewright.cli.errors import OutcomeError, UsageError
@@ -125,6 +125,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("--json", action="store_true", help="for programs")
     _add_state(verify)
     agent_git.configure(group)
+    agent_bundle.configure(group)
     agent_status.configure(group)
     agent_approvals.configure(group)
     agent_control.configure(group)

@@ -81,6 +81,7 @@ def _device(facts: Facts, now: datetime) -> Iterator[tuple[str, str]]:
     if identity.get("transport") == "git":
         yield "transport", "git"
         yield "repository", identity["repository"]
+        yield from _repository(facts["repository"])
     yield "fleet manager", identity.get("url", "")
     yield "device id", identity.get("device_id", "")
     yield "watch", f"running, process {facts['running']}" if facts["running"] else "not running"
@@ -90,6 +91,14 @@ def _device(facts: Facts, now: datetime) -> Iterator[tuple[str, str]]:
     yield "waiting", manifest["waiting"] or ""
     yield "disk", _disk_trouble(facts["disk"])
     yield "reports to send", str(contact["reports_waiting"])
+
+
+def _repository(repository: Facts) -> Iterator[tuple[str, str]]:
+    yield "commit", (repository["commit"] or "none taken up yet")[:16]
+    refused = repository["refused"]
+    if refused is not None:
+        which = f"commit {refused['commit'][:12]}" if refused["commit"] else "the branch 'desired'"
+        yield "refused", f"{which}, since {local(refused['since'])}: {refused['reason']}"
 
 
 def _disk_trouble(disk: Facts) -> str:

@@ -83,7 +83,9 @@ def _small_facts(facts: Facts, clock: Clock) -> Iterator[Html]:
     yield _fact("Fleet manager", f"{answered}; {_polling(facts['schedule'], clock)}")
     yield _fact("Changes", _changes(facts, clock))
     if facts["identity"].get("transport") == "git":
-        yield _fact("Repository", facts["identity"]["repository"])
+        refused = facts["repository"]["refused"]
+        trouble = "" if refused is None else f"; what is there was refused: {refused['reason']}"
+        yield _fact("Repository", f"{facts['identity']['repository']}{trouble}")
     if waiting:
         yield _fact("To be sent", counted(waiting, "report", "reports"))
 
