@@ -14,6 +14,7 @@ from edgewright.agent.consent.approvals import Approvals
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.page import password
 from edgewright.protocol.consent import Verdict
+from support.browser import load
 from support.handed_over import listening, served
 from support.site_scene import NEW, SHOP, Scene
 
@@ -124,7 +125,7 @@ class Person:
         self.page.on("request", lambda request: self.requests.append(request.url))
 
     def sign_in(self, word, name="Grace Hopper"):
-        self.page.goto(self.address)
+        load(self.page, self.address)
         self.page.get_by_label("Your name").fill(name)
         self.page.get_by_label("Password of this device").fill(word)
         self.page.get_by_role("button", name="Sign in").click()
@@ -158,7 +159,7 @@ def test_everything_fits_and_can_be_touched(chromium, port, scene, viewport, sch
     )
     assert small == []
     person.picture(f"overview-{scheme}-{viewport['width']}")
-    page.goto(f"{person.address}/history")
+    load(page, f"{person.address}/history")
     assert page.get_by_text("agreed in the shift meeting").is_visible()
     person.picture(f"history-{scheme}-{viewport['width']}")
     assert person.complaints == []
@@ -234,7 +235,7 @@ def test_news_are_shown_by_themselves_but_nothing_typed_is_taken_away(person, sc
 
 def test_it_works_by_keyboard_and_without_scripts(chromium, port, scene):
     person = Person(chromium, port, DESKTOP, scripts=False)
-    person.page.goto(person.address)
+    load(person.page, person.address)
     person.page.keyboard.press("Tab")
     assert person.page.evaluate("document.activeElement.className") == "skip"
     person.sign_in(scene.password)
@@ -248,6 +249,6 @@ def test_it_works_by_keyboard_and_without_scripts(chromium, port, scene):
 def test_whoever_signs_out_is_out(person):
     person.page.get_by_role("button", name="Sign out").click()
     person.page.get_by_role("heading", name="Sign in").wait_for()
-    person.page.goto(person.address)
+    load(person.page, person.address)
     assert person.page.get_by_label("Password of this device").is_visible()
     person.picture("sign-in")

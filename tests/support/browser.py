@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Response, sync_playwright
 
 from support.fixtures import unavailable
+from support.own_network import OwnNetwork
 from support.people import sign_in
 from support.server_process import ServerProcess
 
@@ -75,16 +76,37 @@ _MISSED = """seen => [...document.querySelectorAll('[data-clickable]')]
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The distribution's browser, without a window."""
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The distribution's browser, without a window, and in a network of its own where that may be made."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         unavailable("no Chromium; tools/bootstrap test installs it")
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+    with (
+        OwnNetwork(tmp_path_factory.mktemp("browser"), program) as network,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=network.launcher, args=options)
+        network.open()
         yield browser
         browser.close()
+
+
+def load(page: Page, address: str) -> Response:
+    """Open an address and wait until it has loaded; it may be an error page as well as anything else.
+
+    A browser that has no network of its own takes the coming and going of containers for a change of the
+    network and breaks off what it is loading: then it is loaded again.
+    """
+    while True:
+        try:
+            answer = page.goto(address)
+        except Error as error:
+            if _NETWORK_CHANGED not in error.message:
+                raise
+        else:
+            assert answer is not None
+            return answer
 
 
 @dataclass(slots=True)
@@ -99,12 +121,11 @@ class Visitor:
 
     def go(self, path: str) -> Response:
         """Open a page and wait until it has loaded; it may show an error as well as anything else."""
-        answer = self.page.goto(self.address + path)
-        # Containers that come and go elsewhere on this machine are changes of its network to the browser.
+        answer = load(self.page, self.address + path)
+        # The page may have come while a part of it was broken off; see load.
         while any(_NETWORK_CHANGED in one for one in self.complaints):
             self.complaints = [one for one in self.complaints if _NETWORK_CHANGED not in one]
-            answer = self.page.reload()
-        assert answer is not None
+            answer = load(self.page, self.address + path)
         return answer
 
     def picture(self, name: str) -> None:

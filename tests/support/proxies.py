@@ -95,7 +95,7 @@ class Proxy:
                 with suppress(OSError):
                     server.connect(self.upstream)
                     if self._keep(server):
-                        _carry(client, server)
+                        carry(client, server)
             with self._lock:
                 self._open -= {client, server}
             if self._is_gone:
@@ -166,7 +166,7 @@ class ConnectProxy:
                     client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                     client.settimeout(None)
                     server.settimeout(None)
-                    _carry(client, server)
+                    carry(client, server)
 
 
 def _read_head(connection: socket.socket) -> list[str]:
@@ -180,7 +180,7 @@ def _read_head(connection: socket.socket) -> list[str]:
     return head.decode("latin-1").splitlines()
 
 
-def _carry(one: socket.socket, other: socket.socket) -> None:
+def carry(one: socket.socket, other: socket.socket) -> None:
     """Carry both ways until both ends have said everything."""
     to = {one: other, other: one}
     while to:
