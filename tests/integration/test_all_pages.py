@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from edgewright.server.web.navigation import NAVIGATION
-from support.browser import SCHEMES, WIDTHS, Visitor, visit
+from support.browser import WIDTHS, Visitor, visit
 from support.fleet_scene import make_fleet
 from support.packages import describing, write_package
 from support.processes import wait_until
@@ -23,8 +23,6 @@ AREAS = [area.path for group in NAVIGATION for area in group.areas]
 BESIDE_THE_NAVIGATION = ["/", "/search?q=e", "/account", "/account/password", "/deploy", "/no/such/page"]
 REACHED_OTHERWISE = ["/devices", "/packages/shop/1.0.0/devices"]
 """What only leads on, and what a script puts into another page."""
-TOUCHED = 1000
-"""Below this width pages are for fingers."""
 _LINKS = """[...document.querySelectorAll('main a[href]:not([download])')].map(each => each.href)
     .filter(each => each.startsWith(location.origin)).map(each => each.slice(location.origin.length))"""
 _CHANGES = "[...document.querySelectorAll('main form[method=post]')].map(each => each.getAttribute('action'))"
@@ -111,22 +109,14 @@ def test_who_may_only_look_finds_no_button_that_changes_anything(
 
 def _judge(ada: Visitor, paths: list[str], what: str) -> None:
     wrong: dict[str, list[str]] = {}
-    width = ada.page.viewport_size["width"] if ada.page.viewport_size else 0
     for path in paths:
         answer = ada.go(path)
         told = [] if answer.status == (404 if path == "/no/such/page" else 200) else [f"{answer.status}"]
         if answer.status == 404:
             ada.complaints = [one for one in ada.complaints if "404 (Not Found)" not in one]
-        for scheme in SCHEMES:
-            ada.page.emulate_media(color_scheme=scheme)
-            rules = () if scheme == SCHEMES[0] else ("color-contrast",)
-            told += [f"{scheme}: {fault}" for fault in ada.faults(*rules)]
-            ada.picture(f"{what}-{_file_name(path)}-{width}-{scheme}")
-        told += [*ada.sticks_out(), *ada.unreachable(), *ada.complaints]
-        told += ada.too_small() if width < TOUCHED else []
+        told += ada.wrong(f"{what}-{_file_name(path)}", keyboard=True)
         if ada.page.get_by_role("heading", level=1).count() != 1:
             told.append("not one heading of the first level")
-        ada.complaints.clear()
         if told:
             wrong[path] = told
     ada.close()

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from edgewright.agent.consent.approvals import Approvals
 from edgewright.agent.consent.wishes import Wishes
@@ -150,7 +151,7 @@ def person(chromium, port, scene):
 def test_everything_fits_and_can_be_touched(chromium, port, scene, viewport, scheme):
     person = Person(chromium, port, viewport, scheme).sign_in(scene.password)
     page = person.page
-    assert page.get_by_role("heading", name="1 application has failed").is_visible()
+    expect(page.get_by_role("heading", name="1 application has failed")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     small = page.evaluate(
         "[...document.querySelectorAll('button, input:not([type=hidden]), select, summary, nav a')]"
@@ -160,7 +161,7 @@ def test_everything_fits_and_can_be_touched(chromium, port, scene, viewport, sch
     assert small == []
     person.picture(f"overview-{scheme}-{viewport['width']}")
     load(page, f"{person.address}/history")
-    assert page.get_by_text("agreed in the shift meeting").is_visible()
+    expect(page.get_by_text("agreed in the shift meeting")).to_be_visible()
     person.picture(f"history-{scheme}-{viewport['width']}")
     assert person.complaints == []
     assert all(url.startswith(person.address) for url in person.requests)
@@ -170,7 +171,7 @@ def test_everything_fits_and_can_be_touched(chromium, port, scene, viewport, sch
 @pytest.mark.requirement("S-29")
 def test_a_change_is_approved_with_two_touches(person, scene):
     card = person.page.locator(f"#approval-{scene.number}")
-    assert card.get_by_role("row", name=re.compile("^web .*1.4.2.*1.5.0")).is_visible()
+    expect(card.get_by_role("row", name=re.compile("^web .*1.4.2.*1.5.0"))).to_be_visible()
     card.get_by_role("button", name="Approve").click()
     person.page.get_by_role("status").filter(has_text="Approved.").wait_for()
     person.picture("approved")
@@ -186,7 +187,7 @@ def test_a_rejection_without_a_reason_is_asked_for_one_and_nothing_is_typed_twic
     alert = card.get_by_role("alert")
     alert.wait_for()
     person.picture("refused")
-    assert card.get_by_label("Your name").input_value() == "Ada Lovelace"
+    expect(card.get_by_label("Your name")).to_have_value("Ada Lovelace")
     card.get_by_label("Reason").fill("not before the audit")
     card.get_by_role("button", name="Reject").click()
     person.page.get_by_role("status").filter(has_text="Rejected.").wait_for()
@@ -230,7 +231,7 @@ def test_news_are_shown_by_themselves_but_nothing_typed_is_taken_away(person, sc
     with scene.store() as store:
         Wishes(store).resume(by="Ada", via="command line")
     page.get_by_role("status").filter(has_text="Something has changed").wait_for()
-    assert page.locator(f"#approval-{scene.number}").get_by_label("Reason").input_value() == "half a sen"
+    expect(page.locator(f"#approval-{scene.number}").get_by_label("Reason")).to_have_value("half a sen")
 
 
 def test_it_works_by_keyboard_and_without_scripts(chromium, port, scene):
@@ -250,5 +251,5 @@ def test_whoever_signs_out_is_out(person):
     person.page.get_by_role("button", name="Sign out").click()
     person.page.get_by_role("heading", name="Sign in").wait_for()
     load(person.page, person.address)
-    assert person.page.get_by_label("Password of this device").is_visible()
+    expect(person.page.get_by_label("Password of this device")).to_be_visible()
     person.picture("sign-in")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Response, expect, sync_playwright
 
 from support.fixtures import unavailable
 from support.own_network import OwnNetwork
@@ -30,8 +30,11 @@ SCREENSHOTS = Path(os.environ.get("EDGEWRIGHT_SCREENSHOTS") or TOP / "build/scre
 
 WIDTHS = (360, 768, 1280, 1920)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+TOUCHED = 1000
+"""Below this width pages are for fingers."""
 _HEIGHTS = {360: 740, 768: 1024}
 _PATIENCE_MS = 30_000
+expect.set_options(timeout=_PATIENCE_MS)
 _NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 
 _STICKS_OUT = """
@@ -137,7 +140,8 @@ class Visitor:
         """Return what axe finds wrong with the page by these rules, or by all it has."""
         if not AXE.exists():
             unavailable("no axe-core; tools/bootstrap test installs it")
-        self.page.evaluate(f"{AXE.read_text()};0")
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(f"{AXE.read_text()};0")
         found: dict[str, Any] = self.page.evaluate(
             "rules => axe.run(rules.length ? {runOnly: {type: 'rule', values: rules}} : {})", list(rules)
         )
@@ -184,6 +188,29 @@ class Visitor:
             *(f"never reached: {html}" for html in missed),
         ]
 
+    def wrong(self, name: str, *, keyboard: bool = False) -> list[str]:
+        """Return what is wrong with the page for anybody, in light and in dark, and leave pictures of both.
+
+        Which scheme it is changes colours alone: only those are looked at twice. With `keyboard` everything
+        has to be reached by it, too. What the browser complained about is in it and forgotten.
+        """
+        if self.page.locator("[hx-trigger^=load]").count():
+            self.page.wait_for_load_state("networkidle")
+        size = self.page.viewport_size
+        assert size is not None
+        told = []
+        for scheme in SCHEMES:
+            self.page.emulate_media(color_scheme=scheme)
+            rules = () if scheme == SCHEMES[0] else ("color-contrast",)
+            told += [f"{scheme}: {fault}" for fault in self.faults(*rules)]
+            self.picture(f"{name}-{size['width']}-{scheme}")
+        told += self.sticks_out()
+        told += self.too_small() if size["width"] < TOUCHED else []
+        told += self.unreachable() if keyboard else []
+        told += self.complaints
+        self.complaints.clear()
+        return told
+
     def close(self) -> None:
         """Close the window, and with it everything this person had."""
         self.context.close()
@@ -206,7 +233,7 @@ def visit(
         java_script_enabled=scripts,
         ignore_https_errors=True,
         reduced_motion="no-preference" if motion else "reduce",
-        has_touch=width < 1000,
+        has_touch=width < TOUCHED,
     )
     context.set_default_timeout(_PATIENCE_MS)
     if role is not None:
