@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -36,7 +36,9 @@ from edgewright.agent.runtimes import (
     Runtime,
 )
 from edgewright.agent.store import Store
-from support.certificates import Authority, Issued, trust_bundle
+
+if TYPE_CHECKING:
+    from support.certificates import Authority, Issued
 
 POLL_SECONDS = 0.1
 
@@ -165,7 +167,7 @@ class DirectoryRuntime:
 class AgentRig:
     """One device: its state directory, its log, and the processes that look after it."""
 
-    def __init__(self, directory: Path, authority: Authority, *, client: str = "edge-01") -> None:
+    def __init__(self, directory: Path, authority: "Authority", *, client: str = "edge-01") -> None:
         self.state = directory / "state"
         self.device = directory / "device"
         self.log = directory / "agent.log"
@@ -177,8 +179,10 @@ class AgentRig:
 
     # --- commands -----------------------------------------------------------------------------------
 
-    def enroll(self, url: str, *, identity: Issued | None = None, replace: bool = False) -> None:
+    def enroll(self, url: str, *, identity: "Issued | None" = None, replace: bool = False) -> None:
         """Enrol with files, by the real command."""
+        from support.certificates import trust_bundle  # dear, and of no use to the agent's own processes
+
         files = (identity or self.authority.client(client=self.client)).write(self._files)
         bundle = self._files / "bundle.json"
         bundle.write_bytes(trust_bundle(self.authority))

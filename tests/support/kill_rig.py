@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -39,8 +39,10 @@ from edgewright.agent.runtimes import (
     StorageError,
 )
 from support.agent_rig import AgentRig, play
-from support.certificates import Authority
 from support.processes import wait_until
+
+if TYPE_CHECKING:
+    from support.certificates import Authority
 
 BROKEN = "broken"
 """The value of the parameter WORD with which a component named `web` does not stay up."""
@@ -236,7 +238,7 @@ def layer_server() -> Iterator[tuple[str, int]]:
 class KillRig(AgentRig):
     """The device: its state directory, what runs on it, and the agent that can be held at a point."""
 
-    def __init__(self, directory: Path, authority: Authority) -> None:
+    def __init__(self, directory: Path, authority: "Authority") -> None:
         super().__init__(directory, authority)
         self._holds = directory / "holds"
         self._holds.mkdir()
