@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import ForeignServer, deployment_yaml
+from support.kill_rig import has_ended
 from support.processes import wait_until
 
 IDS = [f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "1234"]
@@ -91,7 +93,8 @@ def kill_everything(agent):
     """Kill the watch and whatever round it left, as a power cut would."""
     agent.kill()
     for pid in running_rounds(agent):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not running_rounds(agent), what="the round is gone")
 
 
@@ -99,13 +102,11 @@ def running_rounds(agent):
     """The processes of rounds over this device."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(FileNotFoundError, ProcessLookupError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if b"round" in words and str(agent.device).encode() in words and state != "Z":
-            found.append(int(process.name))
+            ours = b"round" in words and str(agent.device).encode() in words
+            if ours and not has_ended(int(process.name)):
+                found.append(int(process.name))
     return found
 
 
@@ -121,13 +122,15 @@ def test_a_round_outlives_a_killed_watch_and_the_next_watch_waits_for_it(agent, 
 
 
 def test_stopping_the_watch_ends_the_round_and_what_it_started(agent, server):
-    agent.trouble(slow=30)
+    agent.trouble(child=True)
     server.deploy(deployment_yaml(IDS[0]))
     agent.start()
-    wait_until(lambda: any(call[0] == "observe" for call in agent.calls), what="a round is at work")
+    wait_until((agent.device / "child").exists, what="the round has started a program")
+    child = int((agent.device / "child").read_text())
     assert running_rounds(agent)
     agent.stop()
     assert running_rounds(agent) == []
+    wait_until(lambda: has_ended(child), what="the program is gone")
 
 
 def test_what_a_killed_round_left_running_is_ended_too(agent, server):
@@ -138,24 +141,22 @@ def test_what_a_killed_round_left_running_is_ended_too(agent, server):
     child = int((agent.device / "child").read_text())
     agent.trouble()
     for pid in running_rounds(agent):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child), what="the program is gone")
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: has_ended(child), what="the program is gone")
     server.wait_for_state(IDS[0], "installed")
     agent.stop()
 
 
-def is_zombie(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def test_a_round_that_breaks_is_followed_by_another(agent, server):
     server.deploy(deployment_yaml(IDS[0]))
-    agent.trouble(slow=30)
+    agent.trouble(child=True)
     agent.start()
-    wait_until(lambda: agent.calls, what="a round is at work")
+    wait_until((agent.device / "child").exists, what="a round is at work")
     agent.trouble()
     for pid in running_rounds(agent):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     server.wait_for_state(IDS[0], "installed")
     agent.stop()
     assert "was killed by signal 9" in agent.log.read_text()

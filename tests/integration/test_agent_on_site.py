@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from edgewright.agent.paths import Paths
 from support.agent_rig import AgentRig
 from support.certificates import Authority, trust_bundle
 from support.foreign_server import ForeignServer, deployment_yaml
-from support.handed_over import listening
 
 ONE = "11111111-1111-4111-8111-111111111111"
 
@@ -89,12 +89,15 @@ def test_nothing_begins_while_changes_are_paused_and_an_override_lets_one_begin(
 class Page:
     """The local page, asked without a browser."""
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, at):
+        self.at = str(at)
         self.cookie = ""
 
     def ask(self, method, path, **form):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("localhost", timeout=60)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(60)
+        connection.sock.connect(self.at)
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": self.cookie}
         try:
             connection.request(method, path, urllib.parse.urlencode(form) if form else None, headers)
@@ -106,13 +109,11 @@ class Page:
 
 
 @pytest.mark.requirement("S-29")
-def test_an_approval_given_on_the_page_lets_the_change_begin_at_once(agent, server):
+def test_an_approval_given_on_the_page_lets_the_change_begin_at_once(agent, server, tmp_path):
     server.deploy(deployment_yaml(ONE, components=["web"]))
     made = password.make(Paths(str(agent.state)))
-    with listening() as free:
-        port = free.getsockname()[1]
-    page = Page(port)
-    with agent.running("--page", f"127.0.0.1:{port}"):
+    page = Page(tmp_path / "page.sock")
+    with agent.running("--page", f"unix:{page.at}"):
         waiting(server)
         page.ask("POST", "/login", name="Grace", password=made)
         shown = page.ask("GET", "/")

@@ -381,7 +381,8 @@ def test_a_download_may_take_long_but_not_be_silent(serve):
 
     _, url = serve(pauses)
     received = bytearray()
-    with Client(url, timeout=0.2) as client, pytest.raises(HttpError, match=r"no answer within 0\.2 s"):
+    # Long enough for what is sent to arrive on a busy machine.
+    with Client(url, timeout=3) as client, pytest.raises(HttpError, match="no answer within 3 s"):
         client.download("/", received.extend)
     assert received == b"hel"
 
