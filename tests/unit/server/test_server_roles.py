@@ -41,10 +41,16 @@ ASKING = {
 }
 # Who may do what, and secrets of others.
 ADMINISTRATION = ("/users", "/operator/v1/users")
+# Whom all devices trust.
+TRUST = {("POST", "/operator/v1/repositories/signers/rotate")}
 
 
 def expected(method: str, path: str) -> Role:
-    if path in ADMINISTRATION or path.startswith(tuple(f"{start}/" for start in ADMINISTRATION)):
+    if (
+        (method, path) in TRUST
+        or path in ADMINISTRATION
+        or path.startswith(tuple(f"{start}/" for start in ADMINISTRATION))
+    ):
         return Role.ADMIN
     if method == "GET" or (method, path) in OWN | ASKING:
         return Role.VIEWER

@@ -16,6 +16,7 @@ from edgewright.server.operator_api import (
     enrollments,
     packages,
     policies,
+    repositories,
     rollouts,
     sources,
 )
@@ -37,6 +38,7 @@ HANDLERS: list[HTTPRouteHandler] = [
     devices.accept_device,
     devices.retire_device,
     devices.list_site_actions,
+    *repositories.HANDLERS,
     policies.list_policies,
     policies.show_policy,
     policies.suggest_policy,

@@ -33,8 +33,10 @@ from edgewright.server.operator_api.paging import Page
 from edgewright.server.operator_api.queries import DRY_RUN
 
 GZIP = "application/gzip"
+GIT_BUNDLE = "application/x-git-bundle"
 _FILES: Final[Mapping[str, Mapping[str, Any]]] = {
     GZIP: {"type": "string", "format": "binary"},
+    GIT_BUNDLE: {"type": "string", "format": "binary"},
     YAML: {"type": "object", "description": "a policy.yaml"},
 }
 _FILE_EXAMPLES: Final = {YAML: {"polling": {"rate": "60s"}}}
@@ -70,6 +72,7 @@ TAGS: Final[Mapping[str, str]] = {
     "assignments": "Applications for many devices.",
     "deployments": "What runs on which device.",
     "rollouts": "How a change reaches many devices, step by step.",
+    "repositories": "Git repositories through which devices have their state.",
     "policies": "When devices may talk and change, as suggested to their sites.",
     "users": "Who may sign in, and with which role.",
     "tokens": "Tokens for programs.",

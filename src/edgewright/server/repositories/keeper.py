@@ -253,6 +253,7 @@ class RepositoryKeeper:
         heads = await in_thread(partial(self._heads, [one.client_id for one in hosted]))
         found = {one.client_id for one in known if one.kind == Kind.EXTERNAL}
         signer = self._keys.present().fingerprint
+        self._keys.forget({one.signer for one in known if one.signer is not None})
         for one in hosted:
             standing = await self._context.standings.of(one.client_id)
             if (
@@ -302,6 +303,6 @@ class RepositoryKeeper:
         for topic in topics:
             if topic.startswith(_DEVICE) and (client_id := topic.removeprefix(_DEVICE)) in self._known:
                 self.wake(client_id)
-            elif topic == "policies":
+            elif topic in {"policies", "signers"}:
                 self._all_due = True
                 self._woken.set()

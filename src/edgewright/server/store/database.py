@@ -116,8 +116,8 @@ def announce(connection: AsyncConnection, *topics: str) -> None:
 
     A topic is a kind of thing, or one of them: `devices`, `device:<client id>`, `deployments`, `packages`,
     `sources`, `source:<name>`, `assignments`, `assignment:<name>`, `rollouts`, `rollout:<id>`, `enrollments`,
-    `audit`, `accounts`, `policies`, `repositories`, `repository:<client id>`. `contact:<client id>` and
-    `contacts` are told without a transaction (`overview.news`).
+    `audit`, `accounts`, `policies`, `repositories`, `repository:<client id>`, `signers`. `contact:<client
+    id>` and `contacts` are told without a transaction (`overview.news`).
     """
     noted: set[str] = connection.info[_TOPICS]
     noted.update(topics)
