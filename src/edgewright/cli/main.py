@@ -29,6 +29,7 @@ COMMANDS = {
     "token": ("edgewright.cli.token", "make a token for a program"),
     "enrollment": ("edgewright.cli.enrollment", "invite a device, or let in one that asks"),
     "device": ("edgewright.cli.device", "devices: list, show, accept, retire"),
+    "repository": ("edgewright.cli.repository", "Git repositories of devices: host, open, carry"),
     "component": ("edgewright.cli.component", "Compose components: check a folder, publish it"),
     "package": ("edgewright.cli.package", "application packages: check, publish, import, list"),
     "deployment": ("edgewright.cli.deployment", "what runs where: create, change, delete, watch"),

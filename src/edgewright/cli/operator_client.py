@@ -48,9 +48,13 @@ class Operator:
         """Return the answer to a PATCH of `value` as JSON."""
         return self._call("PATCH", path, json.dumps(value).encode(), _JSON, seen)
 
-    def upload(self, path: str, archive: bytes) -> object:
-        """Return the answer to a POST of the gzip tar `archive`."""
-        return self._call("POST", path, archive, "application/gzip")
+    def upload(self, path: str, archive: bytes, media_type: str = "application/gzip") -> object:
+        """Return the answer to a POST of a file's bytes: a gzip tar, unless said otherwise."""
+        return self._call("POST", path, archive, media_type)
+
+    def download(self, path: str) -> bytes:
+        """Return the bytes that a GET of `path` is answered with."""
+        return self._send("GET", path).body
 
     def put_file(self, path: str, content: bytes, media_type: str, *, seen: str | None = None) -> object:
         """Return the answer to a PUT of a file's bytes."""

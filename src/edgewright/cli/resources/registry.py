@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "rollout": ("rollouts", ("ro",), "Rollout"),
     "enrollment": ("enrollments", ("enr",), "Enrollment"),
     "source": ("sources", ("src",), "Source"),
+    "repository": ("repositories", ("repo",), "Repository"),
     "user": ("users", (), "User"),
     "token": ("tokens", (), "Token"),
     "policy": ("policies", ("pol",), "Policy"),
