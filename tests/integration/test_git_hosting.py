@@ -1,56 +1,12 @@
 """The repositories a server hosts, with Git's own program in front of them."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.foreign_client import ForeignClient
-from support.hosted import Git, basic, make_repository, with_certificate, with_header
+from support.hosted import PASSWORD, TOKEN, Scene, basic, opened, with_header
 from support.server_process import ServerProcess
-
-PASSWORD, TOKEN = "tulip-anvil-9472-copper", "egr1.3f9d0b7a62c14e58a1"
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A server and a device with a repository on it; `bare` is git in the repository itself."""
-
-    server: ServerProcess
-    client: ForeignClient
-    bare: Git
-    name: str
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        return f"{self.server.git_url}/{self.name}.git"
-
-    @property
-    def authority(self) -> Path:
-        return self.server.data / "identity" / "web-ca.pem"
-
-    def git(self, header: str | None = None) -> Git:
-        """Return git that shows the device's certificate, or sends `header` instead."""
-        if header is None:
-            return with_certificate(self.client, self.folder, self.authority)
-        return with_header(header, self.folder, self.authority)
-
-    def work(self, header: str | None = None) -> Git:
-        """Return git in a clone, on a new branch `current` without a commit."""
-        self.git(header).good("clone", "--quiet", self.url, "clone")
-        work = self.git(header).within(self.folder / "clone")
-        work.good("checkout", "--quiet", "--orphan", "current")
-        return work
-
-    @property
-    def current(self) -> str:
-        """Where the device's branch is; empty without it."""
-        return self.bare.run("rev-parse", "--verify", "--quiet", "refs/heads/current").text
-
-
-Open = Callable[[str], Scene]
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +21,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def scene(server: ServerProcess, tmp_path: Path, request: pytest.FixtureRequest) -> Scene:
     """A device of its own for each test."""
     return opened(server, f"edge-{abs(hash(request.node.nodeid)):x}", tmp_path)
-
-
-def opened(server: ServerProcess, name: str, folder: Path) -> Scene:
-    token = server.operator.post("/enrollments", {"name": name})["token"]
-    client = ForeignClient.enrolled(token, folder / name)
-    bare = make_repository(server, name, password=PASSWORD, token=TOKEN)
-    return Scene(server, client, bare, name, folder)
 
 
 @pytest.mark.requirement("S-22")

@@ -17,6 +17,8 @@ from support.foreign_client import ForeignClient
 from support.processes import own_environment
 from support.server_process import ServerProcess
 
+PASSWORD, TOKEN = "tulip-anvil-9472-copper", "egr1.3f9d0b7a62c14e58a1"
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -119,3 +121,50 @@ async def _note(server: ServerProcess, client_id: str, secrets: Mapping[Way, str
         for way, secret in secrets.items():
             if secret is not None:
                 await repositories.set_digest(connection, client_id, way, secret_digest(secret))
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A server and a device with a repository on it; `bare` is git in the repository itself."""
+
+    server: ServerProcess
+    client: ForeignClient
+    bare: Git
+    name: str
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """Where the device reaches its repository."""
+        return f"{self.server.git_url}/{self.name}.git"
+
+    @property
+    def authority(self) -> Path:
+        """The file of the authority that signed the server's certificate."""
+        return self.server.data / "identity" / "web-ca.pem"
+
+    def git(self, header: str | None = None) -> Git:
+        """Return git that shows the device's certificate, or sends `header` instead."""
+        if header is None:
+            return with_certificate(self.client, self.folder, self.authority)
+        return with_header(header, self.folder, self.authority)
+
+    def work(self, header: str | None = None) -> Git:
+        """Return git in a clone, on a new branch `current` without a commit."""
+        self.git(header).good("clone", "--quiet", self.url, "clone")
+        work = self.git(header).within(self.folder / "clone")
+        work.good("checkout", "--quiet", "--orphan", "current")
+        return work
+
+    @property
+    def current(self) -> str:
+        """Where the device's branch is; empty without it."""
+        return self.bare.run("rev-parse", "--verify", "--quiet", "refs/heads/current").text
+
+
+def opened(server: ServerProcess, name: str, folder: Path) -> Scene:
+    """Enrol a device under `name` and give it a repository that all three ways open."""
+    token = server.operator.post("/enrollments", {"name": name})["token"]
+    client = ForeignClient.enrolled(token, folder / name)
+    bare = make_repository(server, name, password=PASSWORD, token=TOKEN)
+    return Scene(server, client, bare, name, folder)

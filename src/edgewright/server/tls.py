@@ -15,7 +15,7 @@ import logging
 import ssl
 import time
 from asyncio import TimerHandle, Transport
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -242,7 +242,7 @@ def device_connection(check_peer: CheckPeer) -> type[Connection]:
                 return
             super().connection_made(transport)
             caller = Caller(client, digest_of(self._leaf.public_key_info))
-            self.app = _identified(self.app, caller, self.line)
+            self.app = _identified(self.app, {"caller": caller, "line": self.line})
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self.parser is not None:
@@ -279,7 +279,8 @@ def git_connection(check_peer: CheckPeer, *, most: int) -> type[Connection]:
                     refusal = str(error)
                     refusals.tell(_host(transport), refusal, now=self.loop.time())
             super().connection_made(transport)
-            self.app = _identified(self.app, caller, self.line, refusal)
+            found = {"caller": caller, "refusal": refusal, "line": self.line, "drop": transport.abort}
+            self.app = _identified(self.app, found)
             if len(self.connections) > most:
                 self._refuse(503, "too many connections are open; try again later")
 
@@ -349,11 +350,15 @@ def spiffe_peer(trust_domain: str, wfm: str) -> CheckPeer:
     return check
 
 
-def _identified(app: Any, caller: Caller | None, line: Line, refusal: str | None = None) -> Any:
-    """Wrap `app` so that every request of one connection carries who is at its other end, and the line."""
+def _identified(app: Any, found: Mapping[str, Any]) -> Any:
+    """Wrap `app` so that every request of one connection carries what is known of it.
+
+    That is who is at its other end (`caller`), and the `line`; on the Git listener also why a certificate
+    was refused (`refusal`), and what ends the connection at once (`drop`).
+    """
 
     async def call(scope: Any, receive: Any, send: Any) -> None:
-        scope.setdefault("extensions", {})["tls"] = {"caller": caller, "line": line, "refusal": refusal}
+        scope.setdefault("extensions", {})["tls"] = found
         await app(scope, receive, send)
 
     return call

@@ -12,7 +12,8 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import IO, Any
 from edgewright.protocol.problem import ProblemType
 from edgewright.protocol.repository import CURRENT, DESIRED
 from edgewright.server.problems import ProblemError
+from edgewright.server.repositories.incoming import GoneError, StalledError
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +34,9 @@ PUSH_BYTES = 16 * 1024 * 1024
 
 _MEMORY_BYTES = 1024 * 1024 * 1024
 _CPU_SECONDS = 60
-_FILE_BYTES = 256 * 1024 * 1024
+_FILE_BYTES = 640 * 1024 * 1024
 _PIECE = 64 * 1024
+_HEAD_BYTES = 16 * 1024
 _TOLD_BYTES = 4096
 _END_SECONDS = 2.0
 _LIMITED = 'set -e; ulimit -v "$1"; ulimit -t "$2"; ulimit -f "$3"; shift 3; exec "$@"'
@@ -93,27 +96,51 @@ class Backend:
     def __init__(self, root: Path, hooks: Path, *, at_once: int | None = None) -> None:
         self._root = root
         self._turns = asyncio.Semaphore(at_once or max(4, 2 * (os.cpu_count() or 1)))
-        self._environment = environment(hooks)
+        self.environment = environment(hooks)
 
     async def answer(self, request: GitRequest, body: IO[bytes] | None, receive: Any, send: Any) -> None:
         """Have Git answer `request`; all of the request's body has been received.
 
-        Raises `ProblemError` while nothing is sent: 503 when too much goes on already, 502 or what Git said
-        when it did not answer. When the client goes away Git is ended and this returns.
+        What Git says goes to a file and from there to the client, so that Git never waits for a slow one.
+        Raises `ProblemError` when too much goes on already or Git did not answer, and `GoneError` when the
+        client went away meanwhile, as Git is ended then; `StalledError` when it does not read the answer.
         """
-        async with self._turn(), self._process(request, body) as process:
-            work = asyncio.create_task(_pass_on(process, request, send))
-            gone = asyncio.create_task(_until_gone(receive))
-            try:
-                await asyncio.wait({work, gone}, timeout=MOST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    await work
-                elif not gone.done():
-                    log.warning("%s: %s took longer than %g s", request.client_id, request.path, MOST_SECONDS)
-            finally:
-                for task in (work, gone):
-                    task.cancel()
-                await asyncio.gather(work, gone, return_exceptions=True)
+        with tempfile.TemporaryFile(dir=self._root) as output:
+            async with self._turn():
+                await self._run(request, body, output, receive)
+            await _pass_on(output, request, send)
+
+    async def _run(
+        self, request: GitRequest, body: IO[bytes] | None, output: IO[bytes], receive: Any
+    ) -> None:
+        """Run Git to its end, or end it."""
+        if body is not None:
+            os.lseek(body.fileno(), 0, os.SEEK_SET)
+        process = await start(
+            ("git", "http-backend"),
+            environment={**self.environment, **_gateway(request, self._root)},
+            folder=self._root,
+            stdin=body,
+            stdout=output,
+        )
+        told = asyncio.create_task(_told(process))
+        gone = asyncio.create_task(_until_gone(receive))
+        try:
+            await asyncio.wait({told, gone}, timeout=MOST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_gone = gone.done()
+            await asyncio.shield(end(process, is_at_end=told.done()))
+            # Nobody is left who could hold the pipe open, so it is at its end at once.
+            await asyncio.wait({told}, timeout=_END_SECONDS)
+            for task in (told, gone):
+                task.cancel()
+            said = (await asyncio.gather(told, gone, return_exceptions=True))[0]
+        if is_gone:
+            raise GoneError
+        if process.returncode and isinstance(said, str):
+            log.warning(
+                "%s: %s: git ended with %d: %s", request.client_id, request.path, process.returncode, said
+            )
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -128,38 +155,6 @@ class Backend:
             yield
         finally:
             self._turns.release()
-
-    @asynccontextmanager
-    async def _process(
-        self, request: GitRequest, body: IO[bytes] | None
-    ) -> AsyncIterator[asyncio.subprocess.Process]:
-        if body is not None:
-            os.lseek(body.fileno(), 0, os.SEEK_SET)
-        process = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            _LIMITED,
-            "sh",
-            *_limits(),
-            "git",
-            "http-backend",
-            stdin=body if body is not None else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**self._environment, **_gateway(request, self._root)},
-            cwd=self._root,
-            start_new_session=True,
-        )
-        told = asyncio.create_task(_told(process))
-        try:
-            yield process
-        finally:
-            await asyncio.shield(_end(process))
-            told.cancel()
-            said = await asyncio.gather(told, return_exceptions=True)
-            if process.returncode and isinstance(said[0], bytes) and said[0]:
-                text = said[0].decode(errors="replace").strip()
-                log.warning("%s: %s: git said: %s", request.client_id, request.path, text)
 
 
 def environment(hooks: Path) -> dict[str, str]:
@@ -179,6 +174,31 @@ def environment(hooks: Path) -> dict[str, str]:
     for number, (key, value) in enumerate(settings):
         found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return found
+
+
+async def start(
+    words: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
+) -> asyncio.subprocess.Process:
+    """Start a program of Git's with bounds, in a process group of its own, with a pipe for its errors."""
+    return await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        _LIMITED,
+        "sh",
+        *_limits(),
+        *words,
+        stdin=stdin if stdin is not None else asyncio.subprocess.DEVNULL,
+        stdout=stdout if stdout is not None else asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        cwd=folder,
+        start_new_session=True,
+    )
 
 
 def _limits() -> Iterator[str]:
@@ -219,47 +239,41 @@ def _gateway(request: GitRequest, root: Path) -> dict[str, str]:
     return made
 
 
-async def _pass_on(process: asyncio.subprocess.Process, request: GitRequest, send: Any) -> None:
-    output = process.stdout
-    assert output is not None  # noqa: S101 - piped above
-    status, content_type = _read_head(await _head(output), request)
-    headers = [(b"content-type", content_type), (b"cache-control", b"no-cache, max-age=0, must-revalidate")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    while piece := await output.read(_PIECE):
+async def _pass_on(output: IO[bytes], request: GitRequest, send: Any) -> None:
+    output.seek(0)
+    head = output.read(_HEAD_BYTES).partition(b"\r\n\r\n")[0]
+    content_type = _read_head(head, request)
+    length = output.seek(0, os.SEEK_END) - len(head) - 4
+    output.seek(len(head) + 4)
+    headers = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % length),
+        (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    while length > 0:
+        piece = output.read(min(_PIECE, length))
+        length -= len(piece)
         try:
             async with asyncio.timeout(STALL_SECONDS):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        except TimeoutError:
-            log.warning("%s: %s: the client hardly reads", request.client_id, request.path)
-            return
-    await process.wait()
-    await send({"type": "http.response.body", "body": b""})
+                await send({"type": "http.response.body", "body": piece, "more_body": length > 0})
+        except TimeoutError as error:
+            raise StalledError from error
 
 
-async def _head(output: asyncio.StreamReader) -> bytes:
-    try:
-        return await output.readuntil(b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        return b""
-
-
-def _read_head(head: bytes, request: GitRequest) -> tuple[int, bytes]:
-    """Return status and media type of Git's answer; raises `ProblemError` for anything but a success."""
+def _read_head(head: bytes, request: GitRequest) -> bytes:
+    """Return the media type of Git's answer; raises `ProblemError` for anything but a success."""
     lines = (line.partition(b":") for line in head.split(b"\r\n") if line)
     fields = {name.strip().lower(): value.strip() for name, _, value in lines}
     media = fields.get(b"content-type")
     status = fields.get(b"status", b"200").partition(b" ")[0]
     if status == b"200" and media is not None:
-        return 200, media
+        return media
     if status in {b"400", b"403", b"404"}:
         raise ProblemError(
             ProblemType.BLANK, f"git does not do this: {request.method} {request.path}", status=int(status)
         )
-    raise ProblemError(
-        ProblemType.BLANK,
-        "git could not answer; the server's log says why",
-        status=500,
-    )
+    raise ProblemError(ProblemType.BLANK, "git could not answer; the server's log says why", status=500)
 
 
 async def _until_gone(receive: Any) -> None:
@@ -267,24 +281,30 @@ async def _until_gone(receive: Any) -> None:
         pass
 
 
-async def _told(process: asyncio.subprocess.Process) -> bytes:
-    """Return the beginning of what Git said beside its answer; the rest is read and dropped."""
+async def _told(process: asyncio.subprocess.Process) -> str:
+    """Return the beginning of what Git said beside its answer, as soon as all of Git has ended."""
     assert process.stderr is not None  # noqa: S101 - piped above
     kept = b""
     while piece := await process.stderr.read(_PIECE):
         kept += piece[: _TOLD_BYTES - len(kept)]
-    return kept
+    return kept.decode(errors="replace").strip()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Have the process and all that it started end; Git removes its locks and half-received objects."""
-    if process.returncode is not None:
-        return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_END_SECONDS):
-                await process.wait()
-                return
+async def end(process: asyncio.subprocess.Process, *, is_at_end: bool = False) -> None:
+    """Have the process and all that it started end; Git removes its locks and half-received objects.
+
+    One that is at its end by itself gets the time for it.
+    """
+    if not is_at_end:
+        _signal(process, signal.SIGTERM)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            await process.wait()
+    if not is_at_end or process.returncode is None:
+        _signal(process, signal.SIGKILL)
     await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

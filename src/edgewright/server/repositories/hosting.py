@@ -6,6 +6,7 @@ against the list of accepted clients. What an unchanged poll asks is answered fr
 `git http-backend`. A push may move `refs/heads/current` forward (`receiving`).
 """
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -21,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from edgewright.net.git.wire import ADVERTISEMENT_TYPE, RESULT_TYPE, GitWireError
 from edgewright.protocol.errors import IdentityError
 from edgewright.protocol.media_types import PROBLEM
 from edgewright.protocol.problem import ProblemType
@@ -28,21 +30,16 @@ from edgewright.server.context import ServerContext
 from edgewright.server.device_api.access import check_accepted, check_admission
 from edgewright.server.domain.throttle import Throttle
 from edgewright.server.problems import Answer, ProblemError, answer_to
-from edgewright.server.repositories.answers import (
-    ADVERTISEMENT,
-    FLUSH,
-    Command,
-    ListRequest,
-    WrongRequestError,
-)
+from edgewright.server.repositories.answers import ADVERTISEMENT, answer_from_memory
 from edgewright.server.repositories.backend import PUSH_BYTES, Backend, GitRequest
 from edgewright.server.repositories.credentials import Credentials, is_right
-from edgewright.server.repositories.incoming import GoneError, spool
+from edgewright.server.repositories.incoming import GoneError, StalledError, spool
+from edgewright.server.repositories.leftovers import tidy
 from edgewright.server.repositories.receiving import install_hooks
-from edgewright.server.repositories.refs import Refs
+from edgewright.server.repositories.refs import Refs, RefTable
 from edgewright.server.store.audit import MEANS, Means
 from edgewright.server.store.repositories import Way
-from edgewright.server.tls import presented
+from edgewright.server.tls import line_of, presented
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +49,10 @@ RECEIVE_BYTES = PUSH_BYTES + 1024 * 1024
 FETCH_SECONDS = 30.0
 RECEIVE_SECONDS = 300.0
 # Of one client; an agent has one at a time.
-MOST_AT_ONCE = 4
+MOST_AT_ONCE = 3
 
 _PATH = re.compile(rb"/([A-Za-z0-9._-]+)\.git/(info/refs|git-upload-pack|git-receive-pack)")
 _SERVICES = {b"service=git-upload-pack": "git-upload-pack", b"service=git-receive-pack": "git-receive-pack"}
-_ADVERTISED = b"application/x-git-upload-pack-advertisement"
-_RESULT = b"application/x-git-upload-pack-result"
 _REALM = "edgewright"
 _CHALLENGES = (f'Basic realm="{_REALM}", charset="UTF-8"', f'Bearer realm="{_REALM}"')
 
@@ -108,6 +103,8 @@ class Hosting:
             await self._answer(scope, receive, note)
         except GoneError:
             return
+        except StalledError:
+            await _drop(scope)
         except Exception as error:
             if started:
                 raise
@@ -123,7 +120,7 @@ class Hosting:
             raise _no_repository(asked.client_id)
         if asked.is_discovery:
             if asked.wants_memory:
-                await _send_body(ADVERTISEMENT, _ADVERTISED, send)
+                await _send_body(ADVERTISEMENT, ADVERTISEMENT_TYPE, send)
                 return
             with self._turn_of(caller):
                 request = _git_request(asked, "GET", "info/refs", query=f"service={asked.service}")
@@ -140,35 +137,29 @@ class Hosting:
         body = await spool(receive, asked.headers, limit=limit, seconds=seconds, folder=self._root)
         with body:
             if asked.wants_memory:
-                answer = self._from_memory(asked.client_id, Command.parse(body.read()))
+                answer = answer_from_memory(body.read(), self._table_of(asked.client_id))
                 if answer is not None:
-                    await _send_body(answer, _RESULT, send)
+                    await _send_body(answer, RESULT_TYPE, send)
                     return
             length = body.seek(0, os.SEEK_END)
             body.flush()
             request = _git_request(asked, "POST", asked.service, length=length)
-            before = self._refs.of(asked.client_id)
+            if is_push:
+                tidy(self._refs.path_of(asked.client_id))
+            before = self._table_of(asked.client_id)
             try:
                 await self._backend.answer(request, body, receive, send)
             finally:
                 after = self._refs.of(asked.client_id)
-                if is_push and after is not None and before is not None and after.current != before.current:
+                if after is not None and after.current != before.current:
                     self._context.pushed(asked.client_id)
 
-    def _from_memory(self, client_id: str, command: Command) -> bytes | None:
-        """Return the answer to a command that asks no more than where the branches stand."""
-        match command.name:
-            case None:
-                return FLUSH
-            case "ls-refs":
-                table = self._refs.of(client_id)
-                if table is None:
-                    raise _no_repository(client_id)
-                return ListRequest.parse(command.arguments).answer(table)
-            case "fetch":
-                return None
-            case _:
-                raise WrongRequestError(f"{command.name[:40]}: expected ls-refs or fetch")
+    def _table_of(self, client_id: str) -> RefTable:
+        """Return where the branches of a client's repository stand; a 404 where it has gone meanwhile."""
+        table = self._refs.of(client_id)
+        if table is None:
+            raise _no_repository(client_id)
+        return table
 
     async def _identify(self, scope: Any, headers: Mapping[bytes, bytes], address: str) -> str:
         """Return the accepted client that asks; raises what it is to be told otherwise."""
@@ -228,6 +219,14 @@ class Hosting:
             self._busy[client_id] -= 1
             if not self._busy[client_id]:
                 del self._busy[client_id]
+
+
+async def _drop(scope: Any) -> None:
+    """End the connection at once, with all that was to be sent on it."""
+    lost = asyncio.Event()
+    with line_of(scope).waiting(lost.set):
+        scope["extensions"]["tls"]["drop"]()
+        await lost.wait()
 
 
 def _headers(scope: Any) -> dict[bytes, bytes]:
@@ -319,7 +318,7 @@ def _no_repository(client_id: str | None) -> ProblemError:
 
 def _named(error: Exception) -> Exception:
     """Return `error` as what the one place for answers knows."""
-    if isinstance(error, WrongRequestError):
+    if isinstance(error, GitWireError):
         return ProblemError(ProblemType.INVALID_REQUEST, str(error))
     if isinstance(error, IdentityError):
         return ProblemError(
@@ -328,9 +327,9 @@ def _named(error: Exception) -> Exception:
     return error
 
 
-async def _send_body(body: bytes, media: bytes, send: Any) -> None:
+async def _send_body(body: bytes, media: str, send: Any) -> None:
     headers = [
-        (b"content-type", media),
+        (b"content-type", media.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
     ]

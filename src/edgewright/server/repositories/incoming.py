@@ -23,6 +23,10 @@ class GoneError(Exception):
     """The other end went away; there is nobody to answer."""
 
 
+class StalledError(Exception):
+    """The other end does not read what it asked for."""
+
+
 async def spool(
     receive: Any, headers: Mapping[bytes, bytes], *, limit: int, seconds: float, folder: Path
 ) -> IO[bytes]:

@@ -5,6 +5,7 @@ while what was pushed is still apart from the repository. What it says on its er
 pusher's terminal.
 """
 
+import contextlib
 import shlex
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def install_hooks(root: Path) -> Path:
 def main() -> int:
     """Judge the push that Git tells of on standard input; 0 lets it pass."""
     try:
+        check_room(Path("objects"))
         for line in sys.stdin.buffer.read().splitlines():
             old, new, name = line.decode(errors="replace").split(" ", 2)
             check_move(old, new, name)
@@ -61,7 +63,24 @@ def main() -> int:
     except RefusedError as error:
         print(f"refused: {error}", file=sys.stderr, flush=True)
         return 1
+    except (OSError, ValueError) as error:
+        print(f"refused: what was pushed cannot be checked: {error}", file=sys.stderr, flush=True)
+        return 1
     return 0
+
+
+def check_room(objects: Path) -> None:
+    """Raise `RefusedError` where the repository has grown too large, with what was just pushed."""
+    size = 0
+    for path in objects.rglob("*"):
+        # Packing replaces files meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            size += path.lstat().st_size
+    if size > REPOSITORY_BYTES:
+        raise RefusedError(
+            f"the repository would have {size >> 20} MiB, at most {REPOSITORY_BYTES >> 20} are allowed;"
+            " the fleet manager's operator can delete it and make it anew"
+        )
 
 
 def check_move(old: str, new: str, name: str) -> None:
