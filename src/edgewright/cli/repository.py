@@ -1,4 +1,4 @@
-"""`edgewright repository`: Git repositories of devices, hosted by the fleet manager."""
+"""`edgewright repository`: Git repositories of devices, hosted here or on other Git servers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgewright.cli import repository_check, repository_external
 from edgewright.cli.arguments import command, commands, run_command
 from edgewright.cli.errors import UsageError
 from edgewright.cli.operator import add_operator_options, connect, read
@@ -62,6 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "with the old key that were handed out and not used yet are worthless.",
     )
     add_operator_options(rotate)
+    repository_external.configure(group)
+    repository_check.configure(group)
 
 
 run = run_command

@@ -107,6 +107,7 @@ class ServerContext:
     settle: Callable[[], Awaitable[None]] = nothing_to_settle
     pushed: Callable[[str], None] = nobody_to_tell
     in_step: Callable[[str], Awaitable[None]] = nobody_to_wait_for
+    externals: object = None
 
     def __post_init__(self) -> None:
         self.changes = Changes(self.database)

@@ -39,6 +39,7 @@ from edgewright.server.looking import Looks
 from edgewright.server.machine import allow_many_files, memory_bytes
 from edgewright.server.oidc import IdentityProvider
 from edgewright.server.overview import Overview
+from edgewright.server.repositories.external import Externals
 from edgewright.server.repositories.keeper import RepositoryKeeper
 from edgewright.server.settings import (
     DataDirectory,
@@ -229,6 +230,8 @@ async def _upkeep(
                 one.load_cert_chain(identity.web_certificate, identity.web_key)
             log.info("renewed the server's certificates")
 
+    repositories = RepositoryKeeper(context)
+    context.externals = externals = Externals(context, repositories)
     conductor = Conductor(context)
     context.settle = conductor.settle
     tasks = [
@@ -237,7 +240,8 @@ async def _upkeep(
         asyncio.create_task(repeat(CONTACTS_EVERY, context.save_contacts, "saving last contacts")),
         asyncio.create_task(conductor.run()),
         asyncio.create_task(Keeper(context).run()),
-        asyncio.create_task(RepositoryKeeper(context).run()),
+        asyncio.create_task(repositories.run()),
+        asyncio.create_task(externals.run()),
     ]
     try:
         yield

@@ -13,6 +13,7 @@ PUBLIC = {
     ("GET", "/.well-known/spiffe/bundle.json"),
     ("POST", "/edgewright/v1/enroll"),
     ("POST", "/edgewright/v1/enroll/requests"),
+    ("POST", "/git/hooks/{client_id}"),  # shows a secret of its own
     ("GET", "/login"),
     ("POST", "/login"),
     ("GET", "/login/oidc"),
@@ -45,9 +46,13 @@ ADMINISTRATION = ("/users", "/operator/v1/users")
 TRUST = {("POST", "/operator/v1/repositories/signers/rotate")}
 
 
+EXTERNAL = "/operator/v1/devices/{client_id}/repository/external"
+ADMINISTERED = {("PUT", EXTERNAL), ("POST", f"{EXTERNAL}/webhook")}
+
+
 def expected(method: str, path: str) -> Role:
     if (
-        (method, path) in TRUST
+        (method, path) in TRUST | ADMINISTERED
         or path in ADMINISTRATION
         or path.startswith(tuple(f"{start}/" for start in ADMINISTRATION))
     ):

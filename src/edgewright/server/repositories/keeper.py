@@ -204,7 +204,7 @@ class RepositoryKeeper:
             if self.elsewhere is not None:
                 await self.elsewhere(repository)
         else:
-            if await self._is_behind(repository):
+            if await self.is_behind(repository):
                 await self.write(client_id, repository)
             await self.read(client_id, repository.current_commit)
         if repository.problem is not None:
@@ -212,7 +212,7 @@ class RepositoryKeeper:
                 await store.note_problem(connection, client_id, None)
         await in_thread(partial(upkeep.keep_small, self.bare(client_id)))
 
-    async def _is_behind(self, repository: Repository) -> bool:
+    async def is_behind(self, repository: Repository) -> bool:
         """Whether a repository is not what was last written, or that is not what there should be."""
         standing = await self._context.standings.of(repository.client_id)
         written = (repository.desired_etag, repository.policy_tag, repository.signer)

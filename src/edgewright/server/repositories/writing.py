@@ -111,13 +111,15 @@ def write(
     onto: str | None = None,
     others: Mapping[str, tuple[str, str]] | None = None,
     trusting: bytes | None = None,
+    taken_up: bytes | None = None,
     message: str | None = None,
 ) -> Written:
     """Bring `desired` to `content`, at that unix time; the branch has to be at `onto`, if that is given.
 
     Files without a meaning stay as the head has them, unless `others` says which there are to be: path to
     mode and id. `trusting` is the file `signers` by which devices judge what follows, if not the head's;
-    without one they trust the present key, which is what they are told when they enrol.
+    without one they trust the present key, which is what they are told when they enrol. `taken_up` is the
+    manifest that devices may have taken up, if not the head's.
     With a `message` there is a commit with that message even if nothing changes.
 
     Raises `AheadError` if the head has a version that is not older, and other content; `RepositoryError`
@@ -135,7 +137,7 @@ def write(
         return Written(commit=commit, signer=key.fingerprint, is_new=True)
     with bare.reading() as reader:
         before = _read(reader, head)
-    _check_age(content, before)
+    _check_age(content, before.manifest if taken_up is None else taken_up)
     signers = trusting or before.signers
     trusted = keys.trusted_by(signers) if signers else keys.present()
     if trusted is None:
@@ -230,12 +232,12 @@ def _check(content: Content) -> None:
             )
 
 
-def _check_age(content: Content, before: Before) -> None:
+def _check_age(content: Content, manifest: bytes) -> None:
     """Raise `AheadError` where a device that took up the head would not take up `content` (spec: DS-12)."""
-    if before.manifest in {b"", content.manifest}:
+    if manifest in {b"", content.manifest}:
         return
     try:
-        version = StateManifest.parse(before.manifest, source=MANIFEST).manifest_version
+        version = StateManifest.parse(manifest, source=MANIFEST).manifest_version
     except DocumentError:
         # No device took that up: what was put there by somebody else is put right.
         return

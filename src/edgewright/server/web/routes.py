@@ -14,6 +14,7 @@ from edgewright.server.web import (
     deployments,
     devices,
     enrollments,
+    git_hooks,
     home,
     live,
     packages,
@@ -54,5 +55,6 @@ def web_routes() -> Sequence[Any]:
             cache_control=CacheControlHeader(max_age=_STATIC_SECONDS),
             opt={"public": True},
         ),
+        *git_hooks.HANDLERS,
         Router("/", route_handlers=pages, include_in_schema=False, request_max_body_size=MAX_FORM_BYTES),
     ]

@@ -1,0 +1,220 @@
+"""`/devices/{client_id}/repository/external`: repositories on Git servers of somebody else's."""
+
+import secrets
+from typing import Any, Final
+
+import msgspec
+from litestar import Response, get, post, put
+from msgspec import UNSET
+
+from edgewright.protocol.errors import EdgewrightError
+from edgewright.server.context import ServerContext, ServerRequest, context_of
+from edgewright.server.domain.roles import Role
+from edgewright.server.errors import ConflictError, Fault, InvalidError, NotFoundError
+from edgewright.server.fleet import membership
+from edgewright.server.operator_api.access import operator_of
+from edgewright.server.operator_api.etags import expect, tagged
+from edgewright.server.operator_api.external_documents import (
+    ExternalEntry,
+    GivenExternal,
+    RestoreBranch,
+    WebhookSecret,
+)
+from edgewright.server.operator_api.requests import read_json
+from edgewright.server.repositories.access import Access, checked, checked_url, shown_proxy
+from edgewright.server.repositories.external import Externals
+from edgewright.server.repositories.remote import RemoteError
+from edgewright.server.store import audit
+from edgewright.server.store import repositories as store
+from edgewright.server.store.database import is_rehearsal
+from edgewright.server.store.repositories import Kind, Repository
+
+PATH: Final = "/devices/{client_id:str}/repository/external"
+HOOKS: Final = "/git/hooks"
+
+
+@get(PATH, summary="Show a repository on another Git server")
+async def show_external(request: ServerRequest, client_id: str) -> Response[ExternalEntry]:
+    """Return where the repository is and how it stands; its tag is over what people say of it."""
+    context = context_of(request)
+    shown = _show(context, await _external(context, client_id))
+    return tagged(request, shown, of=_described(shown))
+
+
+@put(
+    PATH,
+    status_code=200,
+    summary="Keep a device's repository on another Git server",
+    body=GivenExternal,
+    creates=True,
+    dry_run=True,
+    role=Role.ADMIN,
+)
+async def put_external(request: ServerRequest, client_id: str) -> Response[ExternalEntry]:
+    """Push what the device is to have to this Git server from now on, and read there what it reports.
+
+    The access is tried first; where it does not work nothing is stored, and the answer says why.
+    """
+    context, asked = context_of(request), await read_json(request, GivenExternal)
+    async with context.database.reading() as connection:
+        client = await membership.client_called(connection, client_id)
+        before = await store.get(connection, client_id)
+    if not client.is_accepted:
+        raise ConflictError(f"device '{client_id}' is retired")
+    is_first = before is None or before.kind != Kind.EXTERNAL
+    if not is_first and before is not None:
+        expect(request, _described(_show(context, before)))
+    externals = _externals(context)
+    url = checked_url(asked.url)
+    access = checked(url, _access(externals, client_id, asked, is_first=is_first))
+    try:
+        await externals.check(client_id, url, access)
+    except RemoteError as error:
+        raise InvalidError("the repository cannot be used", Fault(field="url", message=str(error))) from error
+    now = context.clock()
+    async with context.database.writing() as connection:
+        if before is None:
+            await store.add(connection, client_id, Kind.EXTERNAL, url, now)
+        elif is_first or before.url != url:
+            await store.move(connection, client_id, Kind.EXTERNAL, url)
+        await audit.note(
+            connection,
+            now=now,
+            actor=operator_of(request),
+            action="set repository",
+            subject=client_id,
+            before=None if before is None else {"kind": before.kind, "url": before.url},
+            after={"kind": Kind.EXTERNAL, "url": url, "credentials": access.how, "minutes": access.minutes},
+        )
+        # Inside the transaction, so that one without the other is never in force.
+        if not is_rehearsal():
+            externals.files.keep(client_id, access)
+        made = await store.get(connection, client_id)
+    assert made is not None  # noqa: S101 - just kept
+    shown = _entry(made, access)
+    if not is_rehearsal():
+        externals.forget(client_id)
+        await context.in_step(client_id)
+        shown = _show(context, await _external(context, client_id))
+    return tagged(request, shown, of=_described(shown), status=201 if is_first else 200)
+
+
+@post(
+    f"{PATH}/webhook",
+    status_code=201,
+    summary="Make a secret for the webhook of a repository",
+    role=Role.ADMIN,
+)
+async def make_webhook(request: ServerRequest, client_id: str) -> WebhookSecret:
+    """Make a new secret with which the Git server tells of pushes; the one before counts no more."""
+    context = context_of(request)
+    externals = _externals(context)
+    await _external(context, client_id)
+    secret = secrets.token_urlsafe(32)
+    async with context.database.writing() as connection:
+        await audit.note(
+            connection,
+            now=context.clock(),
+            actor=operator_of(request),
+            action="make webhook secret",
+            subject=client_id,
+        )
+        access = externals.files.load(client_id)
+        externals.files.keep(client_id, msgspec.structs.replace(access, webhook=secret))
+    return WebhookSecret(url=f"{context.web_url}{HOOKS}/{client_id}", secret=secret)
+
+
+@post(f"{PATH}/look", status_code=200, summary="Look at a repository now")
+async def look_at_external(request: ServerRequest, client_id: str) -> ExternalEntry:
+    """Ask the Git server for news, take them in, and push what is to be pushed."""
+    context = context_of(request)
+    await _external(context, client_id)
+    await context.in_step(client_id)
+    return _show(context, await _external(context, client_id))
+
+
+@post(
+    f"{PATH}/restore",
+    status_code=200,
+    summary="Go on after somebody rewrote a branch",
+    body=RestoreBranch,
+)
+async def restore_external(request: ServerRequest, client_id: str) -> ExternalEntry:
+    """Have what this server wrote be on `desired` again: joined with what is there, or in its place."""
+    context, asked = context_of(request), await read_json(request, RestoreBranch)
+    await _external(context, client_id)
+    try:
+        await _externals(context).settle_rewritten(
+            client_id, is_replaced=asked.replace, actor=operator_of(request)
+        )
+    except RemoteError as error:
+        raise ConflictError(str(error)) from error
+    await context.in_step(client_id)
+    return _show(context, await _external(context, client_id))
+
+
+HANDLERS: Final = [show_external, put_external, make_webhook, look_at_external, restore_external]
+
+
+def _externals(context: ServerContext) -> Externals:
+    externals = context.externals
+    assert isinstance(externals, Externals)  # noqa: S101 - set before the server listens
+    return externals
+
+
+async def _external(context: ServerContext, client_id: str) -> Repository:
+    async with context.database.reading() as connection:
+        await membership.client_called(connection, client_id)
+        found = await store.get(connection, client_id)
+    if found is None or found.kind != Kind.EXTERNAL:
+        raise NotFoundError(f"{client_id} has no repository on another Git server")
+    return found
+
+
+def _access(externals: Externals, client_id: str, asked: GivenExternal, *, is_first: bool) -> Access:
+    """Return what opens the repository from now on: what was given, over what is kept."""
+    kept = Access() if is_first else externals.files.load(client_id)
+    given = asked.credentials
+    if given is UNSET and is_first:
+        raise InvalidError(
+            "the credentials cannot be used",
+            Fault(field="credentials", message="are needed; none: how 'none'"),
+        )
+    if given is not UNSET:
+        members: dict[str, Any] = {name: getattr(given, name) for name in given.__struct_fields__}
+        kept = Access(**members, webhook=kept.webhook)
+    proxy = kept.proxy if asked.proxy is not None and asked.proxy == shown_proxy(kept) else asked.proxy
+    return msgspec.structs.replace(kept, ca=asked.ca, proxy=proxy, minutes=asked.minutes)
+
+
+def _show(context: ServerContext, repository: Repository) -> ExternalEntry:
+    try:
+        access = _externals(context).files.load(repository.client_id)
+    except EdgewrightError:
+        access = Access()  # `problem` says that it is gone
+    return _entry(repository, access)
+
+
+def _entry(repository: Repository, access: Access) -> ExternalEntry:
+    return ExternalEntry(
+        device=repository.client_id,
+        url=repository.url or "",
+        credentials=access.how,
+        username=access.username,
+        ca=access.ca,
+        proxy=shown_proxy(access),
+        minutes=access.minutes,
+        has_webhook=access.webhook is not None,
+        desired_commit=repository.pushed_commit,
+        current_commit=repository.current_commit,
+        checked=repository.checked,
+        problem=repository.problem,
+        refused=repository.refused,
+    )
+
+
+def _described(shown: ExternalEntry) -> dict[str, object]:
+    """Return what people say of a repository, without how it stands."""
+    return {
+        name: getattr(shown, name) for name in ("url", "credentials", "username", "ca", "proxy", "minutes")
+    }

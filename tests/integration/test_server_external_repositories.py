@@ -1,0 +1,505 @@
+"""Repositories on Git servers of somebody else's: what is pushed and read there, and what people do there."""
+
+import hashlib
+import hmac
+import json
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.certificates import Authority
+from support.foreign_client import ForeignClient, capabilities
+from support.git_backend import GitBackend, Person
+from support.operating import assert_problem, tar_of
+from support.processes import own_environment, wait_until
+from support.server_process import Answer, OperatorClient, ServerProcess
+
+SECRET = "s3cret-of-the-git-server"
+NOBODY = {"how": "none"}
+
+
+def description() -> dict[str, Any]:
+    """An application with two parameters, one of which cannot be changed."""
+    component = {"name": "app", "properties": {"repository": "oci://registry.test/app", "revision": "1.0.0"}}
+    settings = [
+        {"parameter": "greeting", "name": "Greeting", "schema": "text"},
+        {"parameter": "site", "name": "Site", "schema": "text", "immutable": True},
+    ]
+    return {
+        "apiVersion": "v1",
+        "id": "hello",
+        "metadata": {
+            "name": "Hello",
+            "version": "1.0.0",
+            "catalog": {"organization": [{"name": "Example"}]},
+        },
+        "deploymentProfiles": [{"type": "compose", "id": "compose", "components": [component]}],
+        "parameters": {
+            name: {"value": value, "targets": [{"pointer": name.upper(), "components": ["app"]}]}
+            for name, value in {"greeting": "hello", "site": "plant 4"}.items()
+        },
+        "configuration": {
+            "sections": [{"name": "General", "settings": settings}],
+            "schema": [{"name": "text", "dataType": "string", "maxLength": 20}],
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess.create(tmp_path_factory.mktemp("external") / "server") as running:
+        body = tar_of({"margo.yaml": yaml.safe_dump(description()).encode()})
+        running.operator.post("/packages", body=body, media_type="application/gzip")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority.create("example.org")
+
+
+@pytest.fixture
+def backend(tmp_path: Path, authority: Authority) -> Iterator[GitBackend]:
+    with GitBackend(tmp_path / "git", authority) as running:
+        yield running
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A device with a deployment, and its repository on another Git server."""
+
+    server: ServerProcess
+    backend: GitBackend
+    device: str
+    folder: Path
+    deployment: str
+
+    @property
+    def operator(self) -> OperatorClient:
+        return self.server.operator
+
+    @property
+    def path(self) -> str:
+        return f"/devices/{self.device}/repository/external"
+
+    @property
+    def document(self) -> str:
+        return f"deployments/{self.deployment}.yaml"
+
+    def head(self, branch: str = "desired") -> str:
+        return self.backend.git("rev-parse", f"refs/heads/{branch}", at=self.backend.path(self.device))
+
+    def file(self, path: str, branch: str = "desired") -> str:
+        return self.backend.git("show", f"{branch}:{path}", at=self.backend.path(self.device))
+
+    def message(self) -> str:
+        return self.backend.git("log", "-1", "--format=%B", "desired", at=self.backend.path(self.device))
+
+    def files(self) -> list[str]:
+        listed = self.backend.git(
+            "ls-tree", "-r", "--name-only", "desired", at=self.backend.path(self.device)
+        )
+        return listed.splitlines()
+
+    def look(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.operator.post(f"{self.path}/look")
+        return found
+
+    def person(self, name: str = "ada", author: str = "Ada Lovelace") -> Person:
+        return Person(self.folder / name, self.backend, self.device, author)
+
+    def values(self) -> dict[str, Any]:
+        return {
+            name: one["value"]
+            for name, one in yaml.safe_load(self.file(self.document))["spec"]["parameters"].items()
+        }
+
+    def audit(self, action: str) -> list[dict[str, Any]]:
+        page = self.operator.get(f"/audit?subject={self.device}&limit=100")
+        return [entry for entry in page["items"] if entry["action"] == action]
+
+    def verified(self, commit: str) -> bool:
+        """Whether a device that was told of the signers would take a commit for the fleet manager's."""
+        signers = self.folder / "signers"
+        signers.write_text(self.file("signers") + "\n")
+        done = subprocess.run(
+            [
+                "git",
+                "-c",
+                f"gpg.ssh.allowedSignersFile={signers}",
+                "--git-dir",
+                str(self.backend.path(self.device)),
+                "verify-commit",
+                commit,
+            ],
+            capture_output=True,
+            check=False,
+            env=own_environment(GIT_CONFIG_GLOBAL="/dev/null"),
+        )
+        return done.returncode == 0
+
+
+def give(operator: OperatorClient, device: str, url: str, ca: str, credentials: Any = NOBODY) -> Answer:
+    body = {"url": url, "credentials": credentials, "ca": ca}
+    return operator.request("PUT", f"/devices/{device}/repository/external", body)
+
+
+@pytest.fixture
+def scene(server: ServerProcess, backend: GitBackend, tmp_path: Path, unique: str) -> Scene:
+    operator = server.operator
+    token = operator.post("/enrollments", {"name": unique})["token"]
+    with ForeignClient.enrolled(token, tmp_path / "device") as client:
+        assert client.report_capabilities(unique, capabilities(unique)).status == 201
+    made = operator.post("/deployments", {"application": "hello", "version": "1.0.0", "device": unique})
+    answer = give(operator, unique, backend.make(unique), backend.ca)
+    assert answer.status == 201, answer.body
+    assert answer.json["problem"] is None, answer
+    return Scene(server, backend, unique, tmp_path, made["id"])
+
+
+@pytest.mark.requirement("S-18", "S-20")
+def test_what_a_device_is_to_have_is_pushed_signed_and_as_the_api_serves_it(scene: Scene) -> None:
+    manifest = json.loads(scene.file("manifest.json"))
+    document = scene.backend.git("show", f"desired:{scene.document}", at=scene.backend.path(scene.device))
+    digest = hashlib.sha256(f"{document}\n".encode()).hexdigest()
+    assert manifest["deployments"][0]["digest"] == f"sha256:{digest}"
+    assert scene.verified(scene.head())
+    before = scene.head()
+    scene.operator.request("PUT", f"/deployments/{scene.deployment}", {"parameters": {"greeting": "moin"}})
+    wait_until(lambda: scene.head() != before, what="the change was pushed")
+    assert scene.values()["greeting"] == "moin"
+    assert scene.backend.git("rev-parse", "desired~1", at=scene.backend.path(scene.device)) == before
+
+
+@pytest.mark.requirement("S-18")
+def test_what_the_device_pushes_is_read_and_counts_as_contact(scene: Scene) -> None:
+    device = scene.person("machine", "Device")
+    device.git("checkout", "-q", "--orphan", "current")
+    device.git("rm", "-q", "-r", "-f", ".")
+    status = {
+        "apiVersion": "v1",
+        "kind": "DeploymentStatus",
+        "deploymentId": scene.deployment,
+        "adoptedManifestVersion": 2,
+        "status": {"state": "installed"},
+        "components": [{"name": "app", "state": "installed"}],
+    }
+    device.change({f"status/{scene.deployment}.json": json.dumps(status)})
+    device.git("push", "-q", "origin", "HEAD:current")
+    shown = scene.look()
+    assert (shown["problem"], shown["current_commit"]) == (None, scene.head("current"))
+    history = scene.operator.get(f"/deployments/{scene.deployment}/history")
+    assert "installed" in json.dumps(history)
+
+
+@pytest.mark.requirement("S-18", "S-26")
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_what_a_person_may_change_is_taken_in_and_signed_on_top(scene: Scene, is_signed: bool) -> None:
+    person = scene.person()
+    options: tuple[str, ...] = ()
+    if is_signed:
+        key = scene.folder / "ada-key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        person.git("config", "gpg.format", "ssh")
+        person.git("config", "user.signingKey", str(key))
+        options = ("-S",)
+    document = person.read(scene.document).replace("value: hello", "value: moin")
+    policy = "polling:\n  rate: 7m\n"
+    commit = person.change(
+        {scene.document: document, "policy.yaml": policy, "README.md": "For Ada\n"}, "Greet", *options
+    )
+    person.push()
+    shown = scene.look()
+    assert (shown["problem"], shown["refused"]) == (None, None)
+    assert scene.values()["greeting"] == "moin"
+    assert scene.file("README.md") == "For Ada"
+    assert scene.backend.git("rev-parse", "desired~1", at=scene.backend.path(scene.device)) == commit
+    assert scene.verified(scene.head())
+    assert scene.message().startswith(f"Taken in: {commit} by Ada Lovelace <ada@example.org>: policy.yaml;")
+    assert scene.operator.get(f"/devices/{scene.device}/policy")["by"] == "Ada Lovelace <ada@example.org>"
+    revisions = scene.operator.get(f"/deployments/{scene.deployment}/revisions")
+    assert revisions["items"][0]["by"] == "Ada Lovelace <ada@example.org>"
+    assert scene.audit("take in commit")[0]["details"]["commit"] == commit
+
+
+@pytest.mark.requirement("S-18")
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        pytest.param({"manifest.json": "{}"}, "manifest.json is written by the fleet manager", id="manifest"),
+        pytest.param({"signers": None}, "signers is written by the fleet manager", id="signers"),
+        pytest.param({"DOCUMENT": ("plant 4", "plant 5")}, "cannot be changed any more", id="immutable"),
+        pytest.param(
+            {"DOCUMENT": ("value: hello", f"value: {'x' * 30}")}, "parameters.greeting", id="a value too long"
+        ),
+        pytest.param({"DOCUMENT": ("compose", "helm")}, "nothing but values", id="another profile"),
+        pytest.param({"policy.yaml": "polling: 3"}, "policy.yaml", id="policy"),
+    ],
+)
+def test_what_a_person_may_not_change_is_put_right_with_the_reason(
+    scene: Scene, files: Mapping[str, Any], told: str
+) -> None:
+    before, person = scene.files(), scene.person()
+    document = scene.file(scene.document)
+    changes: dict[str, str | None] = {"README.md": "goes with it"}
+    for path, content in files.items():
+        if isinstance(content, tuple):
+            changes[scene.document] = person.read(scene.document).replace(*content)
+        else:
+            changes[path] = content
+    commit = person.change(changes)
+    person.push()
+    shown = scene.look()
+    assert (shown["problem"], told in shown["refused"]) == (None, True), shown
+    assert scene.message().startswith(f"Refused: {commit} by Ada Lovelace <ada@example.org>: ")
+    assert told in scene.message()
+    assert (scene.files(), scene.file(scene.document)) == (before, document)
+    assert scene.verified(scene.head())
+    assert told in scene.audit("refuse commit")[0]["details"]["reason"]
+    person.pull()
+    person.change({"README.md": "alone it is fine"})
+    person.push()
+    assert scene.look()["refused"] is None
+    assert scene.file("README.md") == "alone it is fine"
+
+
+@pytest.mark.requirement("S-18")
+def test_a_person_who_is_quicker_is_built_upon(scene: Scene) -> None:
+    person = scene.person()
+    commit = person.change({"README.md": "quick"})
+    scene.backend.before_push = person.push
+    scene.operator.request("PUT", f"/deployments/{scene.deployment}", {"parameters": {"greeting": "moin"}})
+    wait_until(lambda: "README.md" in scene.files() and scene.values()["greeting"] == "moin", what="settled")
+    assert scene.backend.git("rev-parse", "desired~1", at=scene.backend.path(scene.device)) == commit
+    assert scene.verified(scene.head())
+
+
+@pytest.mark.requirement("S-18")
+def test_a_branch_that_was_rewound_or_removed_is_pushed_again(scene: Scene) -> None:
+    scene.operator.request("PUT", f"/deployments/{scene.deployment}", {"parameters": {"greeting": "moin"}})
+    scene.look()
+    ours, person = scene.head(), scene.person()
+    person.git("reset", "-q", "--hard", "HEAD~1")
+    person.push("--force")
+    assert scene.look()["problem"] is None
+    assert scene.head() == ours
+    assert len(scene.audit("branch rewound")) == 1
+    scene.backend.git("update-ref", "-d", "refs/heads/desired", at=scene.backend.path(scene.device))
+    assert scene.look()["problem"] is None
+    assert scene.head() == ours
+    assert len(scene.audit("branch removed")) == 1
+
+
+@pytest.mark.requirement("S-18")
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_rewritten_branch_is_told_and_left_until_a_person_decides(scene: Scene, is_replaced: bool) -> None:
+    ours, person = scene.head(), scene.person()
+    person.change({"README.md": "mine"}, "rewritten", "--amend")
+    person.push("--force")
+    theirs = scene.head()
+    told = scene.look()["problem"]
+    assert "somebody rewrote it" in told
+    assert f"edgewright repository restore {scene.device}" in told
+    assert scene.head() == theirs
+    shown = scene.operator.post(f"{scene.path}/restore", {"replace": is_replaced})
+    assert shown["problem"] is None
+    parents = scene.backend.git(
+        "log", "-1", "--format=%P", "desired", at=scene.backend.path(scene.device)
+    ).split()
+    assert (scene.head() == ours) if is_replaced else (parents == [ours, theirs])
+    assert scene.verified(scene.head())
+    assert "README.md" not in scene.files()
+    assert scene.look()["problem"] is None
+    again = scene.operator.request("POST", f"{scene.path}/restore", {})
+    assert_problem(again, 409, "was not rewritten")
+
+
+@pytest.mark.requirement("S-18")
+def test_a_server_that_stopped_in_between_takes_nothing_in_twice(scene: Scene) -> None:
+    person = scene.person()
+    person.change({scene.document: person.read(scene.document).replace("value: hello", "value: moin")})
+    person.push()
+    killed = threading.Event()
+
+    def kill() -> None:
+        scene.server.kill()
+        killed.set()
+
+    scene.backend.before_push = kill
+    with pytest.raises((HTTPException, OSError)):
+        scene.look()
+    assert killed.wait(30)
+    scene.server.start()
+    wait_until(lambda: scene.look()["problem"] is None and scene.verified(scene.head()), what="settled")
+    assert scene.values()["greeting"] == "moin"
+    assert len(scene.audit("take in commit")) == 1
+
+
+@pytest.mark.requirement("S-22", "S-18")
+def test_an_access_that_does_not_work_is_refused_and_nothing_is_stored(
+    scene: Scene, unique: str, authority: Authority
+) -> None:
+    operator, backend = scene.operator, scene.backend
+    backend.needs = f"Bearer {SECRET}"
+    before = operator.get(scene.path)
+    url = scene.backend.url(scene.device)
+    wrong = give(operator, scene.device, url, backend.ca, {"how": "bearer", "token": "wrong"})
+    assert_problem(wrong, 422, "does not know these credentials (401, reading)")
+    nowhere = give(
+        operator, scene.device, backend.url("nothing"), backend.ca, {"how": "bearer", "token": SECRET}
+    )
+    assert_problem(nowhere, 422, "there is no such repository")
+    other = Authority.create("example.net").pem.decode()
+    foreign = give(operator, scene.device, url, other, {"how": "bearer", "token": SECRET})
+    assert_problem(foreign, 422, "certificate")
+    plain = give(operator, scene.device, url.replace("https", "http"), backend.ca)
+    assert_problem(plain, 422, "http:// is not spoken")
+    inside = give(operator, scene.device, url.replace("//", "//a:hunter2@"), backend.ca)
+    assert_problem(inside, 422, "credentials do not belong into the address")
+    assert "hunter2" not in inside.body.decode()
+    assert operator.get(scene.path) | {"checked": None, "problem": None} == before | {"checked": None}
+
+
+@pytest.mark.requirement("S-22")
+def test_credentials_are_kept_for_the_server_alone_and_never_shown(scene: Scene) -> None:
+    backend = scene.backend
+    backend.needs = f"Bearer {SECRET}"
+    url = backend.url(scene.device)
+    answer = give(scene.operator, scene.device, url, backend.ca, {"how": "bearer", "token": SECRET})
+    assert (answer.status, answer.json["credentials"], answer.json["problem"]) == (200, "bearer", None), (
+        answer
+    )
+    file = scene.server.data / "repositories" / f"{scene.device}.credentials"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert SECRET in file.read_text()
+    shown = scene.operator.request("GET", scene.path).body + answer.body
+    audit = scene.operator.request("GET", "/audit?limit=100").body
+    assert SECRET.encode() not in shown + audit + scene.server.output.encode()
+    again = scene.operator.request("PUT", scene.path, {"url": url, "ca": backend.ca, "minutes": 60})
+    assert (again.status, again.json["minutes"], again.json["problem"]) == (200, 60, None), again
+    assert not list((scene.server.data / "repositories").glob(".access-*"))
+
+
+@pytest.mark.requirement("S-18")
+def test_a_git_server_that_wants_to_be_left_alone_is(scene: Scene) -> None:
+    scene.backend.answers = (429, {"retry-after": "3600"})
+    assert "429" in scene.look()["problem"]
+    asked = len(scene.backend.requests)
+    assert "wants to be left alone for 3600 s" in scene.look()["problem"]
+    assert len(scene.backend.requests) == asked
+
+
+def hook(scene: Scene, body: bytes, headers: Mapping[str, str], device: str | None = None) -> Answer:
+    return scene.operator.request(
+        "POST", f"/git/hooks/{device or scene.device}", body=body, prefix="", token="", headers=headers
+    )
+
+
+@pytest.mark.requirement("S-18")
+@pytest.mark.parametrize(
+    "kind", ["x-hub-signature-256", "x-gitea-signature", "x-gitlab-token", "Authorization"]
+)
+def test_a_webhook_has_the_repository_looked_at(scene: Scene, kind: str) -> None:
+    made = scene.operator.post(f"{scene.path}/webhook")
+    assert made["url"] == f"{scene.server.web_url}/git/hooks/{scene.device}"
+    body, secret = b'{"ref": "refs/heads/desired"}', made["secret"]
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    shown = {
+        "x-hub-signature-256": f"sha256={signature}",
+        "x-gitea-signature": signature,
+        "x-gitlab-token": secret,
+        "Authorization": f"Bearer {secret}",
+    }[kind]
+    person = scene.person()
+    person.change({"README.md": "hello"})
+    person.push()
+    before = scene.head()
+    answer = hook(scene, body, {"Authorization": "", kind: shown})
+    assert (answer.status, answer.json) == (202, {"accepted": True}), answer
+    wait_until(lambda: scene.head() != before, what="the commit was taken in")
+    assert "Taken in" in scene.message()
+
+
+@pytest.mark.requirement("S-18")
+def test_a_webhook_without_the_right_secret_does_nothing_and_is_slowed_down(scene: Scene) -> None:
+    secret = scene.operator.post(f"{scene.path}/webhook")["secret"]
+    scene.operator.post(f"{scene.path}/webhook")
+    signature = hmac.new(b"", b"x", hashlib.sha256).hexdigest()
+    for headers in (
+        {},
+        {"x-gitlab-token": secret},
+        {"x-gitlab-token": ""},
+        {"x-gitea-signature": signature},
+        {"x-hub-signature-256": "sha256=é".encode().decode("latin-1")},
+    ):
+        answer = hook(scene, b"x", {"Authorization": "", **headers})
+        assert_problem(answer, 401, "does not show the secret")
+    assert hook(scene, b"x", {"Authorization": "", "x-gitlab-token": "x"}).status == 429
+    unknown = hook(scene, b"x", {"Authorization": "", "x-gitlab-token": "x"}, device="nobody")
+    assert_problem(unknown, 401, "does not show the secret of this repository's webhook")
+
+
+def check(at: Path, *words: str, data: str = "") -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "edgewright.cli.main", "repository", "check", *words],
+        cwd=at,
+        input=data,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.requirement("S-18")
+def test_a_person_learns_beforehand_what_would_be_refused(scene: Scene) -> None:
+    person = scene.person()
+    start = scene.head()
+    fine = person.change({"README.md": "hello"})
+    wrong = person.change({"manifest.json": "{}"})
+    person.git("checkout", "-q", "origin/desired", "--", "manifest.json")
+    mended = person.change({"b.md": "x"})
+    done = check(person.folder, "origin/desired", "HEAD")
+    assert done.returncode == 1, done.stderr
+    author = "Ada Lovelace <ada@example.org>"
+    told = done.stdout.splitlines()
+    assert told[0] == f"fine: {fine[:12]} by {author}: README.md"
+    assert told[1].startswith(
+        f"refused: {wrong[:12]} by {author}: manifest.json is written by the fleet manager"
+    )
+    assert told[2] == f"fine: {mended[:12]} by {author}: b.md"
+    assert check(person.folder, "origin/desired", fine).returncode == 0
+    gone_back = check(person.folder, "HEAD", "origin/desired")
+    assert (gone_back.returncode, gone_back.stdout) == (0, ""), "what the fleet manager signed is fine"
+    rewritten = check(person.folder, fine, person.change({"a": "b"}, "other", "--amend"))
+    assert rewritten.returncode == 1
+    nothing = check(person.folder, "nonsense", "HEAD")
+    assert "nonsense: there is no such commit here" in nothing.stderr
+    outside = check(scene.folder, start, start)
+    assert "not in a clone" in outside.stderr
+
+
+@pytest.mark.requirement("S-18")
+def test_as_a_hook_it_tells_the_reason_and_lets_the_fleet_manager_through(scene: Scene) -> None:
+    hook_file = scene.backend.path(scene.device) / "hooks" / "pre-receive"
+    hook_file.parent.mkdir(exist_ok=True)
+    hook_file.write_text(f"#!/bin/sh\nexec {sys.executable} -m edgewright.cli.main repository check\n")
+    hook_file.chmod(0o755)
+    person = scene.person()
+    person.change({"signers": "mallory"})
+    with pytest.raises(AssertionError, match="signers is written by the fleet manager alone"):
+        person.push()
+    person.git("reset", "-q", "--hard", "origin/desired")
+    person.change({"README.md": "hello"})
+    person.push()
+    assert scene.look()["problem"] is None
+    assert "README.md" in scene.files()
+    assert scene.verified(scene.head())
