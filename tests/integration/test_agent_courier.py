@@ -1,8 +1,10 @@
 """The courier against real repositories: what it takes up, what it refuses, and what it tells."""
 
+import contextlib
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,7 +185,7 @@ def _missing_document(fleet: GitFleet) -> str:
 
 def _openpgp(fleet: GitFleet) -> str:
     fleet.version += 1
-    plain = fleet.commit(fleet.files(), signed=False, branch=None)
+    plain = fleet.commit(fleet.files(), signed=False, branch=None, parents=[fleet.head() or ""])
     head, _, rest = fleet.git("cat-file", "commit", plain).partition(b"\n\n")
     armor = b"\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----"
     return fleet.commit_raw(head + armor + b"\n\n" + rest)
@@ -191,7 +193,8 @@ def _openpgp(fleet: GitFleet) -> str:
 
 def _forged(fleet: GitFleet) -> str:
     fleet.version += 1
-    signed = fleet.git("cat-file", "commit", fleet.commit(fleet.files(), branch=None))
+    made = fleet.commit(fleet.files(), branch=None, parents=[fleet.head() or ""])
+    signed = fleet.git("cat-file", "commit", made)
     return fleet.commit_raw(signed.replace(b"What is wanted", b"What I want...."))
 
 
@@ -547,3 +550,32 @@ def test_a_year_of_small_changes_leaves_the_disk_as_it_was(device: CourierDevice
     assert max(sizes[30:]) <= max(sizes[:30]) * 1.2, sizes
     assert max(sizes) < 2_000_000
     assert len(list(Path(device.paths.repository, "objects", "pack").glob("*.pack"))) < 12
+
+
+@pytest.mark.requirement("S-26")
+def test_on_a_full_disk_nothing_is_lost_and_with_room_it_goes_on(
+    fleet: GitFleet, keys: dict[str, Signer], tmp_path: Path
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", volume], check=True)
+    try:
+        device = CourierDevice(volume / "state", fleet, keys["fleet"])
+        fleet.deploy(document(APP))
+        device.go()
+        device.accept()
+        device.queue(APP, "installed")
+        head = fleet.deploy(document(APP, os.urandom(200_000).hex()))
+        filler = volume / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        done = device.courier()
+        assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
+        assert taken(device) != head
+        filler.unlink()
+        assert "news" in device.go()
+        assert (taken(device), fleet.states(APP)) == (head, ["installed"])
+        device.store.close()
+    finally:
+        subprocess.run(["umount", volume], check=True)

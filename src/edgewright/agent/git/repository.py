@@ -98,15 +98,7 @@ class Repository:
 
     def push(self, commit: str) -> None:
         """Let `current` at the source be `commit`, if that builds on what is there."""
-        self.git.run(
-            "push",
-            "--quiet",
-            "--no-verify",
-            "--no-signed",
-            "--end-of-options",
-            self.source,
-            f"{commit}:{CURRENT}",
-        )
+        self.git.push(self.source, f"{commit}:{CURRENT}")
 
     def write(
         self,

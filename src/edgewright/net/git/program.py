@@ -216,7 +216,12 @@ class Git:
         level = [("", self.read_commit(commit).tree)]
         while level:
             ids = list(dict.fromkeys(tree for _, tree in level))
-            trees = self.read_objects(ids, limit=most * 300, kind=_TREE)
+            try:
+                trees = self.read_objects(ids, limit=most * 300, kind=_TREE)
+            except GitError as error:
+                if error.code != "git.too-large":
+                    raise
+                raise GitError(f"there are more than {most} files and folders", code="git.refused") from error
             level, above = [], level
             for folder, tree in above:
                 if tree not in trees:
