@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from edgewright.agent.outbox import Outbox
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.cut_filesystem import CutFilesystem, why_not
@@ -185,16 +186,17 @@ def test_a_reboot_without_a_server_starts_everything_and_tells_it_in_order_after
     port, sent = server.port, {each: len(server.statuses(each)) for each in (ONE, TWO)}
     server.stop()
     boots = 3
-    for _ in range(boots):
+    for boot in range(1, boots + 1):
         for file in (agent.device / "installed").iterdir():
             file.unlink()
         agent.start()
         wait_until(lambda: len(agent.installed) == 3, what="everything runs again")
         wait_until(
-            lambda: {each["stage"] for each in agent.status()["deployments"]} == {"installed"},
-            what="that is recorded",
+            lambda boot=boot: [waiting(agent, each).count("installed") for each in (ONE, TWO)] == [boot] * 2,
+            what="that is to be told",
         )
         agent.stop()
+    assert {each["stage"] for each in agent.status()["deployments"]} == {"installed"}
     before = applied(agent)
     assert agent.status()["contact"]["reports_waiting"] > 0
     server.start(port)
@@ -209,6 +211,13 @@ def test_a_reboot_without_a_server_starts_everything_and_tells_it_in_order_after
         assert states[-1] == "installed"
         assert {each["adoptedManifestVersion"] for each in reports} <= {version, second}
         assert all(one != other for one, other in pairwise(reports))
+
+
+def waiting(agent, deployment_id):
+    """The states of a deployment that are still to be told, in order."""
+    with closing(agent.store()) as store:
+        reports = [each for each in Outbox(store).waiting(1000) if each.path.endswith("/status")]
+    return [json.loads(each.body)["status"]["state"] for each in reports if deployment_id in each.path]
 
 
 def test_the_last_contact_is_true_within_a_poll(agent, server):
