@@ -579,3 +579,40 @@ def test_on_a_full_disk_nothing_is_lost_and_with_room_it_goes_on(
         device.store.close()
     finally:
         subprocess.run(["umount", volume], check=True)
+
+
+def test_a_head_that_is_refused_is_not_fetched_again_for_what_was_lost(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    good = fleet.deploy(document(APP))
+    device.go()
+    device.accept()
+    bad = fleet.publish(signed=False)
+    device.go()
+    device.store.set_meta(notes.LOST, "a document is lost")
+    assert device.go() == []
+    device.store.recheck()
+    assert not notes.is_news(device.store, bad)
+    fleet.point(DESIRED, good)
+    assert notes.is_news(device.store, good)
+    assert "news" in device.go()
+    assert device.meta(notes.LOST) == ""
+
+
+def test_what_was_taken_up_stays_here_though_a_courier_was_killed_before_it_named_it(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    fleet.deploy(document(APP))
+    device.go()
+    device.accept()
+    head = fleet.deploy(document(APP, "new"))
+    assert device.courier("--fetch", failpoints="courier.taken=kill").returncode == -9
+    fleet.publish(signed=False)
+    assert "refused" in device.go()[0]  # which throws away what nothing names
+    received = device.store.received()
+    assert received is not None
+    assert received.etag == head
+    manifest = StateManifest.parse(received.body, source="m")
+    documents = GitDocuments(device.paths.repository, device.store)
+    found = documents.fetch(manifest, manifest.deployments, may_bundle=True)
+    assert [data for _, data in found] == [document(APP, "new")]

@@ -80,13 +80,16 @@ def fetch(errand: Errand, heads: Mapping[str, str]) -> None:
     """Take the head of `desired` up or refuse it; raises what the repository and the store raise."""
     _begin(errand)
     store, repository = errand.store, errand.repository
+    _name_taken(errand)
     head = heads.get(DESIRED, "")
     base, lost = store.meta(notes.COMMIT) or "", store.meta(notes.LOST) or ""
+    if _was_refused(store, head):
+        return  # also where something is lost: that head is not what brings it back
     if lost:
         repository.throw_away()
         repository.open()
-    elif head == base or _was_refused(store, head):
-        if head and head == base:
+    elif head == base:
+        if head:
             _no_refusal(store)
         return
     if not head:
@@ -141,6 +144,13 @@ def _begin(errand: Errand) -> None:
         _remember_from_copy(errand)
         store.set_meta(notes.RELATION, errand.relation)
         store.set_meta(notes.TOLD_SIGNERS, signers)
+
+
+def _name_taken(errand: Errand) -> None:
+    """Let our copy know what was taken up, if a courier was killed before it did: that keeps it there."""
+    git, commit = errand.repository.git, errand.store.meta(notes.COMMIT) or ""
+    if commit and git.commit_of(TAKEN) != commit and git.commit_of(commit) is not None:
+        git.set_ref(TAKEN, commit)
 
 
 def _remember_from_copy(errand: Errand) -> None:

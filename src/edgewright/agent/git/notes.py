@@ -48,11 +48,9 @@ def refusal(store: Store) -> dict[str, str] | None:
 def is_news(store: Store, head: str) -> bool:
     """Whether the courier is needed for `head` of `desired` (empty: the branch is not there)."""
     refused = refusal(store)
-    if store.remembered(LOST):
-        return True
-    if head == taken_up(store):
-        return refused is not None
-    return refused is None or refused["commit"] != head
+    if refused is not None and refused["commit"] == head:
+        return False
+    return bool(store.remembered(LOST)) or head != taken_up(store) or refused is not None
 
 
 def render_adopted(store: Store) -> str:
