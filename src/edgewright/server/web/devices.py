@@ -30,6 +30,8 @@ from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.device_views import device_detail, device_entry, moment
 from edgewright.server.operator_api.documents import DeploymentEntry, DeviceDetail
 from edgewright.server.operator_api.paging import Page, page_of
+from edgewright.server.operator_api.repositories import find_repository
+from edgewright.server.operator_api.repository_documents import RepositorySecret
 from edgewright.server.store import deployments, devices, rollouts, timeline
 from edgewright.server.store import suggestions as suggested
 from edgewright.server.store.database import EVERYBODY
@@ -160,7 +162,7 @@ def _query(request: ServerRequest) -> tuple[Wanted, Wanted]:
 @get("/devices/{client_id:str}")
 async def show_device(request: ServerRequest, client_id: str) -> Response[str]:
     """Show one device."""
-    return await _device(request, client_id)
+    return await device_page(request, client_id)
 
 
 @post("/devices/{client_id:str}/labels", status_code=303)
@@ -177,7 +179,7 @@ async def change_labels(request: ServerRequest, client_id: str) -> Response[Any]
                 connection, client_id, changes | wished, actor=operator_of(request), now=context.clock()
             )
     except InvalidError as error:
-        return await _device(request, client_id, faults=error.faults, typed=typed, status=422)
+        return await device_page(request, client_id, faults=error.faults, typed=typed, status=422)
     return see_other(f"/devices/{client_id}", "The labels are saved.")
 
 
@@ -200,14 +202,16 @@ async def accept(request: ServerRequest, client_id: str) -> Response[Any]:
     return see_other(f"/devices/{client_id}", f"{client_id} is accepted again.")
 
 
-async def _device(
+async def device_page(
     request: ServerRequest,
     client_id: str,
     *,
     faults: Sequence[Fault] = (),
     typed: str | None = None,
+    secret: RepositorySecret | None = None,
     status: int = 200,
 ) -> Response[str]:
+    """Show all that is known of a device; `secret` is one that was just made, and is shown this once."""
     context = context_of(request)
     async with context.database.reading() as connection:
         client = await membership.client_called(connection, client_id)
@@ -227,6 +231,9 @@ async def _device(
         "typed": own if typed is None else typed,
         "faults": faults,
         "expires_soon": expires_within(device, context.clock()),
+        "repository": await find_repository(context, client_id),
+        "hosts_repositories": context.git_url is not None,
+        "secret": secret,
     }
     return page(request, "device.html", values, status=status)
 
