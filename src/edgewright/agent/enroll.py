@@ -95,7 +95,10 @@ def enroll_with_files(
 
 def _ask(token: EnrollmentToken, key: bytes, device_id: str | None) -> EnrollmentAnswer:
     request = EnrollmentRequest(
-        token=token.secret, csr=identity.make_request(key, device_id or "edgewright"), device_id=device_id
+        token=token.secret,
+        csr=identity.make_request(key, device_id or "edgewright"),
+        device_id=device_id,
+        transport=token.transport,
     )
     url = token.url.rstrip("/")
     with Client(url, context=pinned_context(url, token.pin), timeout=_TIMEOUT_SECONDS) as client:

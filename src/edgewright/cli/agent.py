@@ -217,6 +217,7 @@ def _reconcile(args: argparse.Namespace) -> int:
 def _enroll(args: argparse.Namespace) -> int:
     from edgewright.agent.enroll import enroll_with_files, enroll_with_token
     from edgewright.agent.settings import Settings
+    from edgewright.protocol.enrollment import EnrollmentToken
 
     files = {
         "--svid": args.svid,
@@ -258,6 +259,8 @@ def _enroll(args: argparse.Namespace) -> int:
             replace=args.replace,
         )
     _tell_enrolled(args, paths, settings, material)
+    if args.token is not None and EnrollmentToken.parse(token).transport == "git":
+        agent_git.after_enrolling(args)
     return 0
 
 

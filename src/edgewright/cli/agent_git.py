@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     Group = argparse._SubParsersAction[argparse.ArgumentParser]
 
+_NEW_REPOSITORY_SECONDS = 20.0
+_NOT_YET = ("git.not-found", "git.denied", "git.no-repository")
 _OPTIONS = (
     ("--git", "URL", "https://host/path, user@host:path or ssh://…, file:///path; 'none:' for bundles alone"),
     ("--signers", "FILE", 'whose commits are believed: lines NAME namespaces="git" ssh-ed25519 AAAA…'),
@@ -243,9 +246,16 @@ def after_enrolling(args: argparse.Namespace) -> None:
     """Move a device that has just been enrolled to Git, as its token said; raises OutcomeError where not."""
     from edgewright.protocol.errors import EdgewrightError
 
-    try:
-        to_git(args, [])
-    except EdgewrightError as error:
-        raise OutcomeError(
-            f"enrolled, but not yet moved to Git: {error}\n  try again: {typed('transport git', args)}"
-        ) from error
+    deadline = time.monotonic() + _NEW_REPOSITORY_SECONDS
+    while True:
+        try:
+            to_git(args, [])
+        except EdgewrightError as error:
+            # The repository has just been ordered: it is made while we ask.
+            if time.monotonic() < deadline and (error.retryable or error.code in _NOT_YET):
+                time.sleep(1.0)
+                continue
+            raise OutcomeError(
+                f"enrolled, but not yet moved to Git: {error}\n  try again: {typed('transport git', args)}"
+            ) from error
+        return

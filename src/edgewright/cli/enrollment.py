@@ -35,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     valid = "how long the token works (default: 24h)"
     create.add_argument("--valid", type=duration, default=86400.0, metavar="TIME", help=valid)
+    create.add_argument(
+        "--git", action="store_true", help="the device gets a repository here, and talks by Git"
+    )
     add_operator_options(create)
     add_operator_options(command(group, "list", _list, summary="list invitations and what became of them"))
 
@@ -67,6 +70,8 @@ def _create(args: argparse.Namespace) -> int:
     from edgewright.cli.views import EnrollmentView
 
     wanted = {"name": args.name, "valid_minutes": max(1, round(args.valid / 60))}
+    if args.git:
+        wanted["transport"] = "git"
     answer = connect(args).post("/enrollments", wanted)
     if args.output != "table":
         print_value(answer, args.output)

@@ -22,17 +22,26 @@ _PREFIX: Final = "ewt1."
 _TOKEN = "enrolment token"  # noqa: S105 - what errors call it, no secret
 
 
+Transport = Literal["api", "git"]
+
+
 class EnrollmentToken(
-    msgspec.Struct, frozen=True, kw_only=True, rename={"url": "u", "pin": "p", "secret": "s"}
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"url": "u", "pin": "p", "secret": "s", "transport": "t"},
 ):
     """One line of text, shown once: where to enrol, whom to trust there, and the right to do it once.
 
     `url` is the web listener's, `pin` as in TLS-14, `secret` base64url of 32 random bytes.
+    `transport` is how the device is to talk from then on.
     """
 
     url: Annotated[str, matching(r"^https://[^/\s]+/?\Z", "an https:// URL without a path")]
     pin: Annotated[str, matching(r"^[A-Za-z0-9+/]{43}=\Z", "base64 of 32 bytes")]
     secret: Annotated[str, matching(r"^[A-Za-z0-9_-]{43}\Z", "base64url of 32 bytes")]
+    transport: Transport = "api"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -62,11 +71,15 @@ class EnrollmentToken(
 
 
 class EnrollmentRequest(Document, frozen=True, kw_only=True):
-    """What the device sends: the token's secret and a PEM certificate request with its own key."""
+    """What the device sends: the token's secret and a PEM certificate request with its own key.
+
+    With `git` as its transport it is given a repository.
+    """
 
     token: Text
     csr: Text
     device_id: str | None = None
+    transport: Transport = "api"
 
     def __repr__(self) -> str:
         """Leave the secret out, which must not reach logs."""

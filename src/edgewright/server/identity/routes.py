@@ -19,7 +19,7 @@ from edgewright.protocol.trust import DiscoveryDocument, TrustBundle
 from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerContext, ServerRequest, context_of
 from edgewright.server.domain.admission import RequestState, ask_again_after
-from edgewright.server.fleet import admission, membership
+from edgewright.server.fleet import admission, membership, repositories
 from edgewright.server.guard import address_of
 from edgewright.server.negotiation import matches_etag
 from edgewright.server.problems import ProblemError
@@ -55,6 +55,7 @@ async def post_enroll(request: ServerRequest) -> Response[bytes]:
     context = context_of(request)
     body = await read_body(request, limit=MAX_REQUEST_BYTES)
     asked = EnrollmentRequest.parse(body, source="enrolment request")
+    by_git = asked.transport == "git" and context.git_url is not None
     async with context.database.reading() as connection:
         await membership.check_bearer(connection, secret=asked.token, csr=asked.csr, now=context.clock())
     async with context.database.writing() as connection:
@@ -66,6 +67,10 @@ async def post_enroll(request: ServerRequest) -> Response[bytes]:
             authority=context.identity.authority,
             now=context.clock(),
         )
+        if by_git:
+            await repositories.host(connection, client_id, actor=client_id, now=context.clock())
+    if by_git:
+        await context.in_step(client_id)
     return _let_in(context, client_id, svid)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from edgewright.protocol.consent import Kind, Reason, Verdict
+from edgewright.protocol.enrollment import Transport
 from edgewright.server.domain.admission import RequestState
 from edgewright.server.domain.contact import Contact, Why
 from edgewright.server.domain.device_state import Word
@@ -27,10 +28,14 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEnrollment(Given, frozen=True, kw_only=True):
-    """An invitation to make: the client id the device will have, and how long the token works."""
+    """An invitation to make: the client id the device will have, and how long the token works.
+
+    With `git` as its transport the device gets a hosted repository and talks by that.
+    """
 
     name: str
     valid_minutes: Annotated[int, msgspec.Meta(ge=1, le=MOST_MINUTES)] = 1440
+    transport: Transport = "api"
 
 
 class CreatedEnrollment(Shown, frozen=True, kw_only=True):

@@ -6,8 +6,9 @@ from typing import Annotated
 from litestar import delete, get, post
 from litestar.params import QueryParameter
 
-from edgewright.protocol.enrollment import EnrollmentToken
+from edgewright.protocol.enrollment import EnrollmentToken, Transport
 from edgewright.server.context import ServerContext, ServerRequest, context_of
+from edgewright.server.errors import ConflictError
 from edgewright.server.fleet import membership
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import (
@@ -19,6 +20,7 @@ from edgewright.server.operator_api.documents import (
 from edgewright.server.operator_api.paging import DEFAULT_LIMIT, Page, contains, page_of
 from edgewright.server.operator_api.queries import After, Limit, Search
 from edgewright.server.operator_api.requests import read_json
+from edgewright.server.repositories.places import NO_LISTENER
 from edgewright.server.store import enrollments
 from edgewright.server.store.enrollments import Enrollment
 
@@ -28,6 +30,8 @@ async def create_enrollment(request: ServerRequest) -> CreatedEnrollment:
     """Make a one-time token with which a device enrolls under the given name."""
     context = context_of(request)
     asked = await read_json(request, NewEnrollment)
+    if asked.transport == "git" and context.git_url is None:
+        raise ConflictError(NO_LISTENER)
     async with context.database.writing() as connection:
         invitation = await membership.invite(
             connection,
@@ -37,7 +41,9 @@ async def create_enrollment(request: ServerRequest) -> CreatedEnrollment:
             now=context.clock(),
         )
     return CreatedEnrollment(
-        name=invitation.client_id, token=token_of(context, invitation), expires=invitation.expires
+        name=invitation.client_id,
+        token=token_of(context, invitation, asked.transport),
+        expires=invitation.expires,
     )
 
 
@@ -77,10 +83,13 @@ async def list_enrollments(
     return Page(items=[show_enrollment(one, now) for one in page.items], next=page.next, total=page.total)
 
 
-def token_of(context: ServerContext, invitation: membership.Invitation) -> str:
+def token_of(context: ServerContext, invitation: membership.Invitation, transport: Transport = "api") -> str:
     """Return the token that whoever is invited brings along, which says where to and whom to believe."""
     return EnrollmentToken(
-        url=context.web_url, pin=context.identity.web_pin, secret=invitation.secret
+        url=context.web_url,
+        pin=context.identity.web_pin,
+        secret=invitation.secret,
+        transport=transport,
     ).render()
 
 
