@@ -480,8 +480,12 @@ def _copy_of(manifest: Manifest) -> mirror.Mirrored:
 def _open(path: str, why_new: str = "") -> sqlite3.Connection:
     """Open the database; a new one is made where there is none, `why_new` if that is known."""
     try:
-        # The file is made here so that nobody else can ever read it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # The file is made here so that nobody else can ever read it. One that is there must not be opened: as
+        # it is closed, the system drops the locks of every other connection this process has to it, and the
+        # next process that ends takes the log away from under them.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
