@@ -1,6 +1,8 @@
 """A fleet manager that only says "nothing new": mutual TLS 1.3, 304 for every poll with an entity tag.
 
-    python benchmarks/manager.py CERTIFICATE KEY ANCHORS
+    python benchmarks/manager.py CERTIFICATE KEY ANCHORS [git]
+
+With `git` it is a Git server that asks for no certificate and whose branch never moves.
 
 Prints its port, then, for each connection, the clock (monotonic seconds, one clock for all processes of
 a machine) at the first 304. Small and in a process of its own, so that what is measured is the other side.
@@ -13,6 +15,21 @@ import time
 
 NOT_MODIFIED = b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n'
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+GIT = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-%s\r\nContent-Length: %d\r\n\r\n%s"
+ADVERTISEMENT = (
+    b"001e# service=git-upload-pack\n0000000eversion 2\n0013ls-refs=unborn\n0012fetch=shallow\n"
+    b"0017object-format=sha1\n0000"
+)
+REFS = b"0040" + b"1" * 40 + b" refs/heads/desired\n0000"
+
+
+def answer_to(request: bytes) -> bytes:
+    """Return what is said to one whole request."""
+    if request.startswith(b"POST /edge-01.git/"):
+        return GIT % (b"result", len(REFS), REFS)
+    if request.startswith(b"GET /edge-01.git/"):
+        return GIT % (b"advertisement", len(ADVERTISEMENT), ADVERTISEMENT)
+    return NOT_MODIFIED if request.startswith(b"GET") else CREATED
 
 
 class Answering(asyncio.Protocol):
@@ -31,9 +48,9 @@ class Answering(asyncio.Protocol):
         self._waiting += data
         while (size := request_size(self._waiting)) is not None:
             is_poll = self._waiting.startswith(b"GET")
-            self._waiting = self._waiting[size:]
+            request, self._waiting = self._waiting[:size], self._waiting[size:]
             assert self._transport is not None
-            self._transport.write(NOT_MODIFIED if is_poll else CREATED)
+            self._transport.write(answer_to(request))
             if is_poll and not self._polled:
                 self._polled = True
                 print(time.monotonic(), flush=True)
@@ -52,10 +69,10 @@ def request_size(data: bytes) -> int | None:
     return len(head) + 4 + length if len(body) >= length else None
 
 
-async def main(certificate: str, key: str, anchors: str) -> None:
+async def main(certificate: str, key: str, anchors: str, kind: str = "api") -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_NONE if kind == "git" else ssl.CERT_REQUIRED
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(anchors)
     loop = asyncio.get_running_loop()

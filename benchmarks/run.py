@@ -21,6 +21,7 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 sys.path.insert(0, str(TOP / "tests"))
 
+import repository  # noqa: E402
 import sync  # noqa: E402
 import watch  # noqa: E402
 from measure import make_interpreter, median_of  # noqa: E402
@@ -54,6 +55,16 @@ GOALS = (
         limit=64,
     ),
     Goal(figure="watch_cpu_per_poll_ms", text="watch, CPU per poll, kept-alive (ms)", goal=0.2, limit=0.5),
+    Goal(figure="watch_bytes_per_poll", text="watch, unchanged poll (bytes)", goal=300, limit=None),
+    Goal(figure="git_watch_pss_mib", text="watch by Git, idle PSS, nothing shared (MiB)", goal=20, limit=24),
+    Goal(
+        figure="git_watch_growth_kib",
+        text="watch by Git, growth over the last nine tenths (KiB)",
+        goal=0,
+        limit=64,
+    ),
+    Goal(figure="git_watch_cpu_per_poll_ms", text="watch by Git, CPU per poll (ms)", goal=0.4, limit=1.0),
+    Goal(figure="git_watch_bytes_per_poll", text="watch by Git, the same (bytes)", goal=900, limit=None),
     Goal(figure="watch_first_304_ms", text="watch, start to first 304, warm (ms)", goal=60, limit=120),
     Goal(figure="sync_cpu_ms", text="a whole sync cycle without a change (ms CPU)", goal=60, limit=120),
     Goal(figure="wheel_mib", text="agent wheel (MiB)", goal=0.3, limit=None),
@@ -80,6 +91,7 @@ def measure_all(polls: int) -> dict[str, float]:
             return made
 
         figures = watch.measure(interpreter, fresh(), polls=polls)
+        figures |= repository.measure(interpreter, fresh(), polls=polls)
         figures["watch_first_304_ms"] = median_of(11, lambda: watch.first_answer_ms(interpreter, fresh()))
         figures["sync_cpu_ms"] = sync.cpu_ms(fresh())
         figures["wheel_mib"] = wheel_mib()

@@ -20,6 +20,21 @@ from support.certificates import Authority
 
 MANAGER = Path(__file__).with_name("manager.py")
 # Polls without a pause, and a round that has nothing to do: the wait between two polls costs nothing.
+COUNT = (
+    "from edgewright.net import http\n"
+    "moved = 0\n"
+    "receive, send = http._Stream.receive, http._Stream.send\n"
+    "def receiving(self, limit):\n"
+    "    global moved\n"
+    "    data = receive(self, limit)\n"
+    "    moved += len(data)\n"
+    "    return data\n"
+    "def sending(self, message):\n"
+    "    global moved\n"
+    "    moved += len(message)\n"
+    "    send(self, message)\n"
+    "http._Stream.receive, http._Stream.send = receiving, sending\n"
+)
 RUN = (
     "import sys\n"
     "from edgewright.agent import link, watch\n"
@@ -30,7 +45,7 @@ RUN = (
     "    answer = poll(*arguments)\n"
     "    count += 1\n"
     "    if count in stops:\n"
-    "        print(count, flush=True)\n"
+    "        print(globals().get('moved', count), flush=True)\n"
     "        sys.stdin.readline()\n"
     "    return answer\n"
     "stops = frozenset(map(int, sys.argv[2].split(',')))\n"
@@ -47,10 +62,11 @@ FLOOR = (
 
 
 @contextmanager
-def manager(directory: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Run the silent fleet manager; yield it and the state directory of a device enrolled there."""
+def manager(directory: Path, kind: str = "api") -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Run the silent fleet manager, or a Git server; yield it and the state of a device enrolled there."""
     authority = Authority.create("example.org")
-    server = authority.wfm("main").write(directory, "server")
+    issued = authority.wfm("main") if kind == "api" else authority.web_server()
+    server = issued.write(directory, "server")
     device = authority.client("main", "edge-01")
     state = directory / "state"
     identity = state / "identity" / "current"
@@ -58,7 +74,7 @@ def manager(directory: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     (identity / CERTIFICATE).write_bytes(device.pem)
     (identity / KEY).write_bytes(device.key_pem)
     (identity / ANCHORS).write_bytes(authority.pem)
-    command = [sys.executable, MANAGER, server.certificate, server.key, identity / ANCHORS]
+    command = [sys.executable, MANAGER, server.certificate, server.key, identity / ANCHORS, kind]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -80,15 +96,32 @@ def _remember_a_settled_state(state: Path) -> None:
     store.close()
 
 
-def start(interpreter: Interpreter, state: Path, stops: tuple[int, ...]) -> subprocess.Popen[str]:
+def start(
+    interpreter: Interpreter, state: Path, stops: tuple[int, ...], program: str = RUN
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [interpreter.python, "-I", "-c", RUN, str(state), ",".join(map(str, stops))],
+        [interpreter.python, "-I", "-c", program, str(state), ",".join(map(str, stops))],
         env=interpreter.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
+
+
+def bytes_per_poll(interpreter: Interpreter, state: Path, program: str = RUN) -> float:
+    """Return the bytes of an unchanged poll and its answer, before TLS adds 22 to each of the two."""
+    process = start(interpreter, state, (10, 20), COUNT + program)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        first = int(process.stdout.readline())
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return (int(process.stdout.readline()) - first) / 10
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def measure(interpreter: Interpreter, directory: Path, *, polls: int) -> dict[str, float]:
@@ -109,12 +142,14 @@ def measure(interpreter: Interpreter, directory: Path, *, polls: int) -> dict[st
             process.send_signal(signal.SIGKILL)
             process.communicate()
         floor = _floor(interpreter, state / "identity" / "current" / ANCHORS)
+        moved = bytes_per_poll(interpreter, state)
     return {
         "watch_pss_mib": last.pss / 1024,
         "watch_anonymous_mib": last.anonymous / 1024,
         "watch_pss_over_tls_mib": (last.pss - floor) / 1024,
         "watch_growth_kib": last.anonymous - first.anonymous,
         "watch_cpu_per_poll_ms": cpu / (polls - early) * 1000,
+        "watch_bytes_per_poll": moved,
     }
 
 
