@@ -19,6 +19,7 @@ import yaml
 from support.certificates import Authority
 from support.foreign_client import ForeignClient, capabilities
 from support.git_backend import GitBackend, Person
+from support.git_servers import Nginx, Sshd
 from support.operating import assert_problem, tar_of
 from support.processes import own_environment, wait_until
 from support.server_process import Answer, OperatorClient, ServerProcess
@@ -166,7 +167,7 @@ def scene(server: ServerProcess, backend: GitBackend, tmp_path: Path, unique: st
     return Scene(server, backend, unique, tmp_path, made["id"])
 
 
-@pytest.mark.requirement("S-18", "S-20")
+@pytest.mark.requirement("S-18", "S-20", "GR-5", "GR-6", "GR-18", "GR-19")
 def test_what_a_device_is_to_have_is_pushed_signed_and_as_the_api_serves_it(scene: Scene) -> None:
     manifest = json.loads(scene.file("manifest.json"))
     document = scene.backend.git("show", f"desired:{scene.document}", at=scene.backend.path(scene.device))
@@ -180,7 +181,7 @@ def test_what_a_device_is_to_have_is_pushed_signed_and_as_the_api_serves_it(scen
     assert scene.backend.git("rev-parse", "desired~1", at=scene.backend.path(scene.device)) == before
 
 
-@pytest.mark.requirement("S-18")
+@pytest.mark.requirement("S-18", "GR-36")
 def test_what_the_device_pushes_is_read_and_counts_as_contact(scene: Scene) -> None:
     device = scene.person("machine", "Device")
     device.git("checkout", "-q", "--orphan", "current")
@@ -201,7 +202,7 @@ def test_what_the_device_pushes_is_read_and_counts_as_contact(scene: Scene) -> N
     assert "installed" in json.dumps(history)
 
 
-@pytest.mark.requirement("S-18", "S-26")
+@pytest.mark.requirement("S-18", "S-26", "GR-46")
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_what_a_person_may_change_is_taken_in_and_signed_on_top(scene: Scene, is_signed: bool) -> None:
     person = scene.person()
@@ -231,11 +232,16 @@ def test_what_a_person_may_change_is_taken_in_and_signed_on_top(scene: Scene, is
     assert scene.audit("take in commit")[0]["details"]["commit"] == commit
 
 
-@pytest.mark.requirement("S-18")
+@pytest.mark.requirement("S-18", "GR-47")
 @pytest.mark.parametrize(
     ("files", "told"),
     [
         pytest.param({"manifest.json": "{}"}, "manifest.json is written by the fleet manager", id="manifest"),
+        pytest.param(
+            {"manifest.json": '{"manifestVersion": 999999999, "bundle": null, "deployments": []}'},
+            "manifest.json is written by the fleet manager",
+            id="a manifest far ahead",
+        ),
         pytest.param({"signers": None}, "signers is written by the fleet manager", id="signers"),
         pytest.param({"DOCUMENT": ("plant 4", "plant 5")}, "cannot be changed any more", id="immutable"),
         pytest.param(
@@ -249,7 +255,7 @@ def test_what_a_person_may_not_change_is_put_right_with_the_reason(
     scene: Scene, files: Mapping[str, Any], told: str
 ) -> None:
     before, person = scene.files(), scene.person()
-    document = scene.file(scene.document)
+    document, manifest = scene.file(scene.document), scene.file("manifest.json")
     changes: dict[str, str | None] = {"README.md": "goes with it"}
     for path, content in files.items():
         if isinstance(content, tuple):
@@ -263,6 +269,7 @@ def test_what_a_person_may_not_change_is_put_right_with_the_reason(
     assert scene.message().startswith(f"Refused: {commit} by Ada Lovelace <ada@example.org>: ")
     assert told in scene.message()
     assert (scene.files(), scene.file(scene.document)) == (before, document)
+    assert scene.file("manifest.json") == manifest
     assert scene.verified(scene.head())
     assert told in scene.audit("refuse commit")[0]["details"]["reason"]
     person.pull()
@@ -272,7 +279,7 @@ def test_what_a_person_may_not_change_is_put_right_with_the_reason(
     assert scene.file("README.md") == "alone it is fine"
 
 
-@pytest.mark.requirement("S-18")
+@pytest.mark.requirement("S-18", "GR-45")
 def test_a_person_who_is_quicker_is_built_upon(scene: Scene) -> None:
     person = scene.person()
     commit = person.change({"README.md": "quick"})
@@ -283,7 +290,7 @@ def test_a_person_who_is_quicker_is_built_upon(scene: Scene) -> None:
     assert scene.verified(scene.head())
 
 
-@pytest.mark.requirement("S-18")
+@pytest.mark.requirement("S-18", "GR-18", "GR-45")
 def test_a_branch_that_was_rewound_or_removed_is_pushed_again(scene: Scene) -> None:
     scene.operator.request("PUT", f"/deployments/{scene.deployment}", {"parameters": {"greeting": "moin"}})
     scene.look()
@@ -299,7 +306,7 @@ def test_a_branch_that_was_rewound_or_removed_is_pushed_again(scene: Scene) -> N
     assert len(scene.audit("branch removed")) == 1
 
 
-@pytest.mark.requirement("S-18")
+@pytest.mark.requirement("S-18", "GR-45")
 @pytest.mark.parametrize("is_replaced", [False, True])
 def test_a_rewritten_branch_is_told_and_left_until_a_person_decides(scene: Scene, is_replaced: bool) -> None:
     ours, person = scene.head(), scene.person()
@@ -321,6 +328,25 @@ def test_a_rewritten_branch_is_told_and_left_until_a_person_decides(scene: Scene
     assert scene.look()["problem"] is None
     again = scene.operator.request("POST", f"{scene.path}/restore", {})
     assert_problem(again, 409, "was not rewritten")
+
+
+@pytest.mark.requirement("S-18", "GR-18", "GR-45")
+def test_a_merge_that_puts_ours_aside_is_answered_by_a_commit_that_devices_can_follow(scene: Scene) -> None:
+    person = scene.person()
+    person.change({"README.md": "mine"})
+    scene.operator.request("PUT", f"/deployments/{scene.deployment}", {"parameters": {"greeting": "moin"}})
+    scene.look()
+    ours = scene.head()
+    person.git("fetch", "-q", "origin", "desired")
+    person.git("merge", "-q", "--no-ff", "-m", "merged", "FETCH_HEAD")
+    person.push()
+    theirs = scene.head()
+    assert scene.look()["problem"] is None
+    path = scene.backend.git("rev-list", "--first-parent", "desired", at=scene.backend.path(scene.device))
+    assert ours in path.split()
+    assert theirs not in path.split()
+    assert scene.verified(scene.head())
+    assert "rebase onto that instead" in scene.audit("refuse commit")[0]["details"]["reason"]
 
 
 @pytest.mark.requirement("S-18")
@@ -503,3 +529,65 @@ def test_as_a_hook_it_tells_the_reason_and_lets_the_fleet_manager_through(scene:
     assert scene.look()["problem"] is None
     assert "README.md" in scene.files()
     assert scene.verified(scene.head())
+
+
+def seen_outside(secret: str) -> list[str]:
+    """Return which processes show a secret in their arguments or their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            try:
+                content = (process / name).read_bytes()
+            except OSError:
+                continue  # it has ended, or is somebody else's
+            if secret.encode() in content:
+                found.append(f"{process.name} {name}")
+    return found
+
+
+@pytest.mark.requirement("S-22")
+def test_secrets_are_in_no_argument_and_no_environment_while_git_runs(scene: Scene) -> None:
+    backend = scene.backend
+    backend.needs = f"Bearer {SECRET}"
+    url = backend.url(scene.device)
+    give(scene.operator, scene.device, url, backend.ca, {"how": "bearer", "token": SECRET})
+    before, seen = scene.head(), []
+    running: list[str] = []
+
+    def watch() -> None:
+        running.extend(str(path) for path in (scene.server.data / "repositories").glob(".access-*"))
+        seen.extend(seen_outside(SECRET))
+
+    backend.before_push = watch
+    scene.operator.request("PUT", f"/deployments/{scene.deployment}", {"parameters": {"greeting": "moin"}})
+    wait_until(lambda: scene.head() != before, what="the change was pushed")
+    assert (len(running), seen) == (1, [])
+
+
+@pytest.mark.requirement("S-22", "S-18")
+@pytest.mark.parametrize("kind", ["none", "basic", "bearer", "certificate", "ssh"])
+def test_git_servers_of_others_are_pushed_to_with_each_kind_of_credentials(
+    server: ServerProcess, authority: Authority, tmp_path: Path, unique: str, kind: str
+) -> None:
+    operator = server.operator
+    token = operator.post("/enrollments", {"name": unique})["token"]
+    with ForeignClient.enrolled(token, tmp_path / "device"):
+        pass
+    repositories = tmp_path / "git"
+    bare = repositories / f"{unique}.git"
+    environment = own_environment(GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null")
+    make = ["git", "init", "-q", "--bare", "-b", "desired", str(bare)]
+    subprocess.run(make, check=True, env=environment)
+    with Sshd(repositories) if kind == "ssh" else Nginx(repositories, authority) as running:
+        access = running.access(unique) if isinstance(running, Sshd) else running.access(kind, unique)
+        words = ["--no-credentials", *access.words] if kind == "none" else access.words
+        command = [sys.executable, "-m", "edgewright.cli.main", "repository", "external", unique]
+        command += ["--context", str(server.data / "operator.json"), "--url", access.url, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert not [secret for secret in access.secrets if secret in done.stdout + server.output]
+        pushed = ["git", "--git-dir", str(bare), "show", "desired:manifest.json"]
+        shown = subprocess.run(pushed, capture_output=True, check=True, env=environment).stdout
+        assert json.loads(shown)["manifestVersion"] == 1
+        heads = operator.post(f"/devices/{unique}/repository/external/look")
+        assert heads["problem"] is None

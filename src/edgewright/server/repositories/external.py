@@ -246,7 +246,7 @@ class Externals:
                 taken_up=hands.manifest,
                 message=message_of(hands.judged) if hands.judged else None,
             )
-        if written.commit != theirs:
+        if written.commit != heads.desired:
             await in_thread(partial(remote.push, written.commit))
         async with self._context.database.writing() as connection:
             await store.note_pushed(connection, client_id, commit=written.commit, now=self._context.clock())
