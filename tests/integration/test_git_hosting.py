@@ -1,11 +1,12 @@
 """The repositories a server hosts, with Git's own program in front of them."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.hosted import PASSWORD, TOKEN, Scene, basic, opened, with_header
+from support.hosted import PASSWORD, TOKEN, Git, Scene, basic, opened, with_header
 from support.server_process import ServerProcess
 
 
@@ -140,3 +141,86 @@ def test_a_push_moves_the_device_s_branch_forward_and_nothing_else(
     ]
     # The server itself writes `desired` meanwhile; nothing of the device's is in it.
     assert scene.bare.run("merge-base", "--is-ancestor", head, "refs/heads/desired").code == 1
+
+
+def tree_of(scene: Scene, work: Git, listed: str) -> str:
+    """Commit exactly this tree (in git mktree's form, BLOB for a file) on top of nothing."""
+    blob = work.good("hash-object", "-w", "--stdin", data=b"{}")
+    tree = work.good("mktree", "--missing", data=listed.replace("BLOB", blob).encode())
+    return work.good("commit-tree", "-m", "made by hand", tree)
+
+
+@pytest.mark.requirement("GR-11", "GR-12", "GR-13", "GR-42")
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        pytest.param("120000 blob BLOB\tlink\n", "only plain files and folders", id="symbolic link"),
+        pytest.param(f"160000 commit {'1' * 40}\tmodule\n", "only plain files and folders", id="submodule"),
+        pytest.param("100644 blob BLOB\t-rf\n", "names here are", id="dash"),
+        pytest.param("100644 blob BLOB\ta b\n", "names here are", id="blank"),
+        pytest.param("100644 blob BLOB\t.gitmodules\n", "gitmodules", id="gitmodules"),
+        pytest.param("100644 blob BLOB\tGIT~1\n", "hasDotgit", id="git of another file system"),
+        pytest.param("100644 blob BLOB\tna\u00efve\n", "names here are", id="not ascii"),
+        pytest.param("100644 blob BLOB\tA\n100644 blob BLOB\ta\n", "differs in case alone", id="case"),
+    ],
+)
+def test_files_that_may_not_be_are_refused_in_the_pusher_s_terminal(
+    scene: Scene, listed: str, told: str
+) -> None:
+    work = scene.work()
+    said = work.run("push", "origin", f"{tree_of(scene, work, listed)}:refs/heads/current")
+    assert said.code == 1
+    assert told in said.text
+    assert scene.current == ""
+
+
+@pytest.mark.requirement("GR-14", "GR-15")
+def test_what_is_too_large_too_deep_or_too_much_is_refused(scene: Scene) -> None:
+    work = scene.work()
+    blob = work.good("hash-object", "-w", "--stdin", data=bytes(1024 * 1024 + 1))
+    large = tree_of(scene, work, f"100644 blob {blob}\tcapabilities.json\n")
+    assert "at most 1048576 are allowed" in work.run("push", "origin", f"{large}:refs/heads/current").text
+    many = tree_of(scene, work, "".join(f"100644 blob BLOB\tf{number}\n" for number in range(10_001)))
+    assert "at most 10000 are allowed" in work.run("push", "origin", f"{many}:refs/heads/current").text
+    deep = work.commit({"a/b/c/d/e.json": "{}"})
+    assert "nested more than 4 deep" in work.run("push", "origin", f"{deep}:refs/heads/current").text
+    assert scene.current == ""
+
+
+def test_a_fault_that_a_later_commit_takes_back_is_refused_as_well(scene: Scene) -> None:
+    work = scene.work()
+    first = tree_of(scene, work, "120000 blob BLOB\tlink\n")
+    tree = work.good("mktree", data=b"")
+    second = work.good("commit-tree", "-m", "clean", "-p", first, tree)
+    assert "only plain files" in work.run("push", "origin", f"{second}:refs/heads/current").text
+    assert scene.current == ""
+
+
+def test_a_pack_that_is_too_large_or_swells_hurts_nothing(scene: Scene) -> None:
+    work = scene.work()
+    work.commit({"noise.json": os.urandom(17 * 1024 * 1024)})
+    assert work.run("push", "origin", "current").code != 0
+    work.good("checkout", "--quiet", "--orphan", "swelling")
+    work.good("rm", "--quiet", "--cached", "noise.json")
+    (work.folder / "noise.json").unlink()
+    work.commit({"zeros.json": bytes(200 * 1024 * 1024)})
+    assert "bytes; at most" in work.run("push", "origin", "swelling:current").text
+    assert scene.current == ""
+    assert "refs/heads/desired" in work.good("ls-remote", "origin")
+
+
+def test_a_new_password_takes_the_place_of_the_old_one_at_once(server: ServerProcess, tmp_path: Path) -> None:
+    name = "edge-with-a-new-password"
+    server.operator.post(f"/devices/{name}/accept")
+    server.operator.put(f"/devices/{name}/repository", {"kind": "hosted"})
+    url, authority = f"{server.git_url}/{name}.git", server.data / "identity" / "web-ca.pem"
+
+    def made() -> Git:
+        secret = server.operator.post(f"/devices/{name}/repository/credentials", {"way": "basic"})
+        return with_header(basic(name, secret["secret"]), tmp_path, authority)
+
+    old = made()
+    old.good("ls-remote", url)
+    new = made()
+    new.good("ls-remote", url)
+    assert old.run("ls-remote", url).code == 128
