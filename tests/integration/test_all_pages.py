@@ -21,8 +21,13 @@ from support.web_routes import web_routes
 
 AREAS = [area.path for group in NAVIGATION for area in group.areas]
 BESIDE_THE_NAVIGATION = ["/", "/search?q=e", "/account", "/account/password", "/deploy", "/no/such/page"]
-REACHED_OTHERWISE = ["/devices", "/packages/shop/1.0.0/devices"]
-"""What only leads on, and what a script puts into another page."""
+REACHED_OTHERWISE = [
+    "/devices",
+    "/packages/shop/1.0.0/devices",
+    "/devices/well/repository",
+    "/devices/well/repository/credentials",
+]
+"""What only leads on, what a script puts into another page, and what a form is answered with."""
 _LINKS = """[...document.querySelectorAll('main a[href]:not([download])')].map(each => each.href)
     .filter(each => each.startsWith(location.origin)).map(each => each.slice(location.origin.length))"""
 _CHANGES = "[...document.querySelectorAll('main form[method=post]')].map(each => each.getAttribute('action'))"
