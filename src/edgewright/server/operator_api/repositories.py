@@ -53,7 +53,9 @@ PATH: Final = "/devices/{client_id:str}/repository"
 async def list_repositories(
     request: ServerRequest,
     *,
-    with_problem: Annotated[bool, QueryParameter(name="problem")] = False,
+    with_problem: Annotated[
+        bool, QueryParameter(name="problem", description="only those with a problem")
+    ] = False,
     limit: Limit = DEFAULT_LIMIT,
     after: After = None,
 ) -> Page[RepositoryEntry]:

@@ -98,6 +98,8 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "application_id": "id of the application",
     "assignment": "name of the assignment",
     "client_id": "id of the device's client",
+    "way": "`basic` for user name and password, `token` for a bearer token",
+    "replace": "also what does not build on what was read before",
     "contact": "words about contact, with commas between them",
     "deployment_id": "id of the deployment",
     "device": "id of the device's client",
