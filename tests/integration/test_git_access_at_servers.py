@@ -30,7 +30,7 @@ WAYS = [
     "path",
     "file",
     "proxy",
-    "proxy site:0pen.sesame",
+    "proxy with a password",
 ]
 OPTIONS = {
     "--password-file": files.PASSWORD,
@@ -86,9 +86,10 @@ def way(name, tmp_path, authority):
             case "file":
                 yield Access(f"file://{repositories}/{NAME}.git")
             case "proxy":
-                proxy = stack.enter_context(ConnectProxy(credentials=kind or None))
+                shown = "site:0pen.sesame" if kind else ""
+                proxy = stack.enter_context(ConnectProxy(credentials=shown or None))
                 access = stack.enter_context(Nginx(repositories, authority)).access("basic", NAME)
-                secrets = (*access.secrets, *kind.split(":")[1:])
+                secrets = (*access.secrets, *shown.split(":")[1:])
                 yield Access(access.url, (*access.words, "--proxy", proxy.url), secrets)
                 assert set(proxy.asked) == {access.url.split("/")[2]}
 

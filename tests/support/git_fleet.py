@@ -257,7 +257,7 @@ class GitFleet:
             told = json.loads(found)
             if told["status"]["state"] != state:
                 return False
-            return version is None or told["adoptedManifestVersion"] == str(version)
+            return version is None or told["adoptedManifestVersion"] == version
 
         wait_until(reached, what=f"deployment {deployment_id} {state} on current", seconds=WAIT_SECONDS)
 

@@ -1,0 +1,420 @@
+"""A device that lives by Git, at Git servers of others: real watch, real rounds, nothing of our own server.
+
+Every server with every kind of credentials, what goes wrong with them, and heads that must be refused. The fleet
+manager is `support.git_fleet`, which follows docs/reference/git-repository.md and shares no code with ours.
+"""
+
+import json
+import re
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from support.agent_rig import AgentRig
+from support.certificates import Authority
+from support.foreign_server import deployment_yaml
+from support.git_fleet import CURRENT, DESIRED, FILE, FOLDER, LINK, SUBMODULE, Entry, GitFleet, Signer
+from support.git_servers import Access, Dulwich, Nginx, Sshd
+from support.hostile_git import HostileGit, noise
+from support.processes import wait_until
+from support.proxies import ConnectProxy
+from support.secrets import Lookout, files_with
+
+ONE = "11111111-1111-4111-8111-111111111111"
+TWO = "22222222-2222-4222-8222-222222222222"
+NAME = "edge-01"
+RESULT = {"Content-Type": "application/x-git-upload-pack-result"}
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority.create()
+
+
+@pytest.fixture
+def signer(tmp_path):
+    return Signer.create(tmp_path / "signers", "fleet")
+
+
+@pytest.fixture
+def fleet(tmp_path, signer):
+    return GitFleet.create(tmp_path / "repositories" / f"{NAME}.git", signer)
+
+
+@pytest.fixture
+def agent(tmp_path, authority):
+    return AgentRig(tmp_path, authority)
+
+
+@pytest.fixture
+def trusted(tmp_path, signer):
+    return signer.write(tmp_path / "allowed-signers")
+
+
+@pytest.fixture
+def nginx(tmp_path, authority):
+    (tmp_path / "repositories").mkdir(exist_ok=True)
+    with Nginx(tmp_path / "repositories", authority) as server:
+        yield server
+
+
+@pytest.fixture
+def hostile(tmp_path, authority):
+    with HostileGit(tmp_path / "repositories", authority) as server:
+        yield server
+
+
+@contextmanager
+def way(name, tmp_path, authority):
+    """Open the server of a way and yield how a device gets at its repository there."""
+    server, _, kind = name.partition(" ")
+    repositories = tmp_path / "repositories"
+    with ExitStack() as stack:
+        match server:
+            case "nginx":
+                yield stack.enter_context(Nginx(repositories, authority)).access(kind, NAME)
+            case "dulwich":
+                yield stack.enter_context(Dulwich(repositories, authority)).access(kind, NAME)
+            case "ssh":
+                yield stack.enter_context(Sshd(repositories)).access(NAME)
+            case "path":
+                yield Access(f"{repositories}/{NAME}.git")
+            case "file":
+                yield Access(f"file://{repositories}/{NAME}.git")
+            case "proxy":
+                proxy = stack.enter_context(ConnectProxy(credentials=kind or None))
+                access = stack.enter_context(Nginx(repositories, authority)).access("basic", NAME)
+                secrets = (*access.secrets, *kind.split(":")[1:])
+                yield Access(access.url, (*access.words, "--proxy", proxy.url), secrets)
+                assert set(proxy.asked) == {access.url.split("/")[2]}
+
+
+WAYS = [
+    *(f"nginx {kind}" for kind in ("none", "basic", "bearer", "certificate")),
+    *(f"dulwich {kind}" for kind in ("none", "basic", "bearer")),
+    "ssh",
+    "path",
+    "file",
+    "proxy",
+    "proxy site:0pen.sesame",
+]
+
+
+def enroll(agent, access, trusted, **options):
+    done = agent.enroll_git(access.all_words(), trusted, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def told(agent):
+    """Return all that `agent status` says, as one text."""
+    return json.dumps(agent.status(), ensure_ascii=False)
+
+
+def wait_told(agent, pattern):
+    """Return what `agent status` says as soon as it matches."""
+
+    def found():
+        text = told(agent)
+        return text if re.search(pattern, text, re.IGNORECASE) else None
+
+    return wait_until(found, what=f"status tells {pattern}; it tells {told(agent)}", seconds=40)
+
+
+@pytest.mark.requirement(
+    "S-1", "S-4", "S-15", "S-18", "S-19", "S-20", "S-22", "GR-31", "GR-33", "GR-39", "GR-40"
+)
+@pytest.mark.parametrize("name", WAYS)
+def test_a_life_by_git_of_others(tmp_path, authority, fleet, agent, trusted, name):
+    with way(name, tmp_path, authority) as access, Lookout(access.secrets) as lookout:
+        first = fleet.deploy(deployment_yaml(ONE))
+        said = enroll(agent, access, trusted)
+        with agent.running():
+            fleet.wait_for_state(ONE, "installed", version=1)
+            fleet.wait_for_adopted(first)
+            fleet.deploy(deployment_yaml(ONE, components=["db", "web"]))
+            fleet.wait_for_state(ONE, "installed", version=2)
+            assert set(agent.installed) == {(ONE, "db"), (ONE, "web")}
+            fleet.withdraw(ONE)
+            fleet.wait_for_state(ONE, "removed")
+            last = fleet.deploy(deployment_yaml(TWO))
+            fleet.wait_for_state(TWO, "installed", version=4)
+            fleet.wait_for_adopted(last)
+            facts = told(agent)
+        assert set(agent.installed) == {(TWO, "web")}
+    assert access.url in facts
+    assert last in facts
+    assert fleet.capabilities()["properties"]["id"] == NAME
+    # Every state was told, in order, and what was refused is nothing.
+    assert fleet.states(ONE)[-1] == "removed"
+    assert fleet.states(ONE).count("installed") == 2
+    assert fleet.adopted() == {"manifestVersion": "4", "commit": last, "refused": None}
+    assert fleet.head(DESIRED) == last
+    # Credentials are where they have to be, and nowhere else.
+    assert "git" in lookout.looked_at
+    assert lookout.seen == {}
+    for secret, paths in files_with(access.secrets, agent.state, agent.log).items():
+        for path in paths:
+            assert path != agent.log, secret
+            assert path.stat().st_mode & 0o077 == 0, path
+    for secret in access.secrets:
+        assert secret not in said.stdout + said.stderr + facts
+
+
+@pytest.mark.requirement("GR-43")
+def test_an_unchanged_branch_costs_one_question(fleet, agent, trusted, nginx):
+    last = fleet.deploy(deployment_yaml(ONE))
+    enroll(agent, nginx.access("basic", NAME), trusted)
+    with agent.running():
+        fleet.wait_for_state(ONE, "installed")
+        fleet.wait_for_adopted(last)
+        nginx.wait_for_requests(3, "git-upload-pack")
+        before = len(nginx.requests())
+        nginx.wait_for_requests(10, "git-upload-pack")
+        asked = nginx.requests()[before:]
+    assert {line.split()[0] for line in asked} == {"POST"}
+    assert {line.split()[2] for line in asked} == {"200"}
+    assert all(int(line.split()[3]) < 1024 for line in asked), asked
+
+
+# --- credentials and certificates that are wrong --------------------------------------------------------
+
+
+def wrong_ways(nginx, credentials, authority):
+    """Return, by name, how a device may be told wrong things, and the words it has to find."""
+    ca = credentials.ca()
+    other = Authority.create("example.net", name="Another Root")
+    url = nginx.url
+    return {
+        "password": (
+            Access(url("basic", NAME), (*credentials.basic("wrong-pass"), *ca)),
+            "401|password|credentials|let this device in",
+        ),
+        "token": (
+            Access(url("bearer", NAME), (*credentials.bearer("wrong-token"), *ca)),
+            "401|token|credentials|let this device in",
+        ),
+        "no certificate": (Access(url("certificate", NAME), ca), "400|certificate"),
+        "foreign certificate": (
+            Access(url("certificate", NAME), (*credentials.certificate(other.client()), *ca)),
+            "400|certificate",
+        ),
+        "another authority": (Access(url("none", NAME), credentials.ca(other)), "certificate"),
+        "foreign server": (Access(url("none", NAME, port="foreign"), ca), "certificate"),
+        "expired server": (
+            Access(url("none", NAME, port="expired"), ca),
+            "certificate.*expired|expired.*certificate",
+        ),
+        "no such repository": (Access(url("none", "nobody"), ca), "404|not found"),
+        "moved": (Access(url("moved", NAME), ca), "302|redirect|moved"),
+        "page": (Access(url("html", NAME), ca), "no Git|not a Git|html|not Git|Git server|protocol"),
+    }
+
+
+WRONG = [
+    "password",
+    "token",
+    "no certificate",
+    "foreign certificate",
+    "another authority",
+    "foreign server",
+    "expired server",
+    "no such repository",
+    "moved",
+    "page",
+]
+
+
+@pytest.mark.requirement("S-22", "GR-38", "GR-39", "GR-40")
+@pytest.mark.parametrize("name", WRONG)
+def test_enrolment_tells_what_is_wrong_and_installs_nothing(fleet, agent, trusted, nginx, authority, name):
+    fleet.deploy(deployment_yaml(ONE))
+    access, words = wrong_ways(nginx, nginx.credentials, authority)[name]
+    done = agent.enroll_git(access.all_words(), trusted)
+    assert done.returncode not in (0, None)
+    assert re.search(words, done.stderr, re.IGNORECASE), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "wrong-pass" not in done.stderr
+    assert "wrong-token" not in done.stderr
+    assert agent.command("status").returncode != 0 or NAME not in agent.command("status").stdout
+    assert fleet.head(CURRENT) is None
+
+
+@pytest.mark.requirement("GR-39")
+@pytest.mark.parametrize("wrong", ["key", "host"])
+def test_enrolment_by_ssh_tells_what_is_wrong(tmp_path, fleet, agent, trusted, wrong):
+    fleet.deploy(deployment_yaml(ONE))
+    with Sshd(tmp_path / "repositories") as server:
+        access = server.access(NAME, **{wrong: "stranger"})
+        done = agent.enroll_git(access.all_words(), trusted)
+    assert done.returncode != 0
+    assert re.search("permission denied|key" if wrong == "key" else "host key", done.stderr, re.IGNORECASE)
+    assert "Traceback" not in done.stderr
+
+
+# --- heads of `desired` that must not be taken up -------------------------------------------------------
+
+
+def forged(fleet):
+    """Put another tree under the signature of a right commit."""
+    right = fleet.git("cat-file", "commit", fleet.publish(branch=None, parents=[fleet.head()]))
+    other = fleet.tree({**fleet.files(), "manifest.json": b"{}"})
+    return fleet.commit_raw(re.sub(rb"^tree .{40}", b"tree " + other.encode(), right))
+
+
+def by_pgp(fleet):
+    """A commit with the signature of another program."""
+    bare = fleet.git("cat-file", "commit", fleet.publish(branch=None, signed=False, parents=[fleet.head()]))
+    head, _, text = bare.partition(b"\n\n")
+    armour = b"gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQEzBAABCAAdFiEE\n -----END PGP SIGNATURE-----"
+    return fleet.commit_raw(head + b"\n" + armour + b"\n\n" + text)
+
+
+def rewound(fleet):
+    """Another future of the commit before the accepted one, well signed, with a higher version."""
+    parent = fleet.history(DESIRED)[-2]
+    fleet.documents[TWO] = deployment_yaml(TWO)
+    return fleet.publish(parents=[parent])
+
+
+def merged_away(fleet):
+    """The accepted commit is only the second parent."""
+    accepted = fleet.head()
+    side = fleet.commit(fleet.files(), parents=[], branch=None)
+    fleet.documents[TWO] = deployment_yaml(TWO)
+    return fleet.publish(parents=[side, accepted])
+
+
+def with_wrong_document(fleet):
+    fleet.documents[ONE] = deployment_yaml(ONE, components=["db"])
+    fleet.version += 1
+    files = fleet.files() | {f"deployments/{ONE}.yaml": deployment_yaml(ONE, components=["evil"])}
+    return fleet.commit(files)
+
+
+def without_document(fleet):
+    fleet.documents[TWO] = deployment_yaml(TWO)
+    fleet.version += 1
+    files = fleet.files()
+    del files[f"deployments/{TWO}.yaml"]
+    return fleet.commit(files)
+
+
+def with_more(fleet, **files):
+    fleet.documents[TWO] = deployment_yaml(TWO)
+    fleet.version += 1
+    return fleet.commit(fleet.files() | {name.replace("__", "/"): data for name, data in files.items()})
+
+
+def with_entry(fleet, mode, name, data=b"x"):
+    fleet.documents[TWO] = deployment_yaml(TWO)
+    fleet.version += 1
+    match mode:
+        case "160000":
+            object_id = fleet.head()
+        case "40000":
+            object_id = fleet.tree({"config": data})
+        case _:
+            object_id = fleet.write("blob", data)
+    return fleet.commit(fleet.with_entry(Entry(mode, name.encode(), object_id)))
+
+
+def nested(fleet):
+    return with_more(fleet, a__b__c__d__e=b"deep")
+
+
+def with_unsigned(fleet):
+    fleet.documents[TWO] = deployment_yaml(TWO)
+    return fleet.publish(signed=False)
+
+
+def with_stranger(fleet, stranger):
+    fleet.documents[TWO] = deployment_yaml(TWO)
+    fleet.others["signers"] = stranger.line.encode()
+    return fleet.publish(signer=stranger)
+
+
+def same_version(fleet):
+    fleet.documents[TWO] = deployment_yaml(TWO)
+    return fleet.publish(version=fleet.version)
+
+
+BAD_HEADS = {
+    "unsigned": (lambda fleet, _: with_unsigned(fleet), "sign"),
+    "signed by a stranger": (with_stranger, "sign"),
+    "forged": (lambda fleet, _: forged(fleet), "sign"),
+    "signed by another program": (lambda fleet, _: by_pgp(fleet), "sign"),
+    "rewound": (
+        lambda fleet, _: fleet.point(DESIRED, fleet.history(DESIRED)[-2]),
+        "descend|rewound|ancestor|follow",
+    ),
+    "another future": (lambda fleet, _: rewound(fleet), "descend|rewound|ancestor|follow"),
+    "made anew": (lambda fleet, _: fleet.publish(parents=[]), "descend|rewound|ancestor|follow"),
+    "merged away": (lambda fleet, _: merged_away(fleet), "descend|rewound|ancestor|follow"),
+    "wrong document": (lambda fleet, _: with_wrong_document(fleet), "digest"),
+    "document missing": (lambda fleet, _: without_document(fleet), "deployments/|missing"),
+    "no manifest": (lambda fleet, _: fleet.commit({"README.md": b"hello"}), "manifest"),
+    "broken manifest": (lambda fleet, _: fleet.commit(fleet.files() | {"manifest.json": b"{"}), "manifest"),
+    "lower version": (lambda fleet, _: fleet.publish(version=1), "version"),
+    "same version, other content": (lambda fleet, _: same_version(fleet), "version"),
+    "symbolic link": (
+        lambda fleet, _: with_entry(fleet, LINK, "notes", b"/etc/passwd"),
+        "notes|symbolic|link",
+    ),
+    "submodule": (lambda fleet, _: with_entry(fleet, SUBMODULE, "vendor"), "vendor|submodule"),
+    ".git": (lambda fleet, _: with_entry(fleet, FOLDER, ".git"), "git|name"),
+    ".GIT": (lambda fleet, _: with_entry(fleet, FOLDER, ".GIT"), "git|name"),
+    "git~1": (lambda fleet, _: with_entry(fleet, FOLDER, "git~1"), "git|name"),
+    "beyond ASCII": (lambda fleet, _: with_entry(fleet, FILE, "caf\u00e9.md"), "name"),
+    "dot-dot": (lambda fleet, _: with_entry(fleet, FOLDER, ".."), "name|\\.\\."),
+    "differs in case": (lambda fleet, _: with_entry(fleet, FILE, "MANIFEST.json"), "case|manifest"),
+    "too deep": (lambda fleet, _: nested(fleet), "deep|depth|levels|parts"),
+    "too large": (lambda fleet, _: with_more(fleet, README=noise(2 << 20)), "README|large|bytes"),
+    "100 MB": (
+        lambda fleet, _: with_more(fleet, README=noise(100 << 20)),
+        "README|large|bytes|limit|more than",
+    ),
+    "bomb": (lambda fleet, _: with_more(fleet, README=bytes(400 << 20)), "README|large|bytes|limit"),
+}
+
+
+@pytest.mark.requirement(
+    "S-19", "GR-11", "GR-12", "GR-13", "GR-14", "GR-15", "GR-16", "GR-21", "GR-22", "GR-23", "GR-24", "GR-29"
+)
+@pytest.mark.parametrize("name", BAD_HEADS)
+def test_a_bad_head_is_refused_told_and_forgotten(tmp_path, fleet, agent, trusted, nginx, name):
+    make, words = BAD_HEADS[name]
+    fleet.publish()
+    accepted = fleet.deploy(deployment_yaml(ONE))
+    enroll(agent, nginx.access("none", NAME), trusted)
+    with agent.running():
+        fleet.wait_for_state(ONE, "installed", version=2)
+        fleet.wait_for_adopted(accepted)
+        right = dict(fleet.documents), dict(fleet.others), fleet.version
+        before = agent.installed
+        calls = len([call for call in agent.calls if call[0] in ("apply", "remove")])
+
+        bad = make(fleet, Signer.create(tmp_path, "stranger"))
+        reason = fleet.wait_for_refusal(bad)
+        assert re.search(words, reason, re.IGNORECASE), reason
+        facts = told(agent)
+        assert bad in facts
+        nginx.wait_for_requests(6, "git-upload-pack")
+        assert fleet.adopted()["commit"] == accepted
+        assert fleet.adopted()["manifestVersion"] == "2"
+        assert agent.installed == before
+        assert len([call for call in agent.calls if call[0] in ("apply", "remove")]) == calls
+        store = agent.store()
+        events = [each.message for each in store.events(200) if bad[:7] in each.message]
+        store.close()
+        assert len(events) == 1, events
+
+        # A right head that grows from the accepted one ends it.
+        fleet.documents, fleet.others, fleet.version = right
+        fleet.point(DESIRED, accepted)
+        fleet.documents[TWO] = deployment_yaml(TWO)
+        good = fleet.publish(version=fleet.version + 5)
+        fleet.wait_for_state(TWO, "installed")
+        fleet.wait_for_adopted(good)
+        assert fleet.adopted()["refused"] is None
+    assert set(agent.installed) == {(ONE, "web"), (TWO, "web")}
