@@ -1,6 +1,6 @@
 """A device that lives by Git, at Git servers of others: real watch, real rounds, nothing of our own server.
 
-Every server with every kind of credentials, what goes wrong with them, and heads that must be refused. The fleet
+Every server with every kind of credentials, what goes wrong with them, and heads to be refused. The fleet
 manager is `support.git_fleet`, which follows docs/reference/git-repository.md and shares no code with ours.
 """
 
