@@ -174,7 +174,9 @@ def _rotate(args: argparse.Namespace) -> int:
         print_value(answer, args.output)
         return 0
     made = read(answer, dict[str, Any])
-    print(f"{made['fingerprint']} signs from now on; {made['repositories']} repositories are told of it")
+    count = made["repositories"]
+    told = "1 repository is told of it" if count == 1 else f"{count} repositories are told of it"
+    print(f"{made['fingerprint']} signs from now on; {told}")
     return 0
 
 

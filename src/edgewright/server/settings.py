@@ -121,7 +121,8 @@ class DataDirectory:
 
     @property
     def repositories(self) -> Path:
-        return self.root / "repositories"
+        # Git's programs are started in folders of their own.
+        return self.root.absolute() / "repositories"
 
     @property
     def operator(self) -> Path:

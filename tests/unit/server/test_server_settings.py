@@ -112,3 +112,8 @@ def test_a_mistake_is_told_with_the_file(tmp_path: Path, text: str, told: str) -
     with pytest.raises(Exception, match=r"server\.yaml") as error:
         load_settings(DataDirectory(tmp_path))
     assert told in str(error.value)
+
+
+@pytest.mark.requirement("S-22")
+def test_repositories_are_found_from_any_folder_also_where_the_data_directory_is_given_relative():
+    assert DataDirectory(Path("data")).repositories == Path.cwd() / "data" / "repositories"
