@@ -232,7 +232,7 @@ def _try_to_write(git: Git, access: GitAccess) -> None:
     """Do all that a push does except for the push."""
     probe = git.write_commit({"adopted.json": b"{}"}, parent=None, message="Probe")
     try:
-        git.run("push", "--dry-run", "--porcelain", "--", access.url.text, f"{probe}:{repository.CURRENT}")
+        git.run("push", "--dry-run", "--", access.url.text, f"{probe}:{repository.CURRENT}")
     except GitError as error:
         if error.code != "git.raced":  # what is there already is built upon later
             raise
