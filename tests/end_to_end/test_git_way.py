@@ -216,7 +216,7 @@ def test_a_repository_on_a_git_server_of_others(tmp_path: Path, fleet: Fleet, de
         password.chmod(0o600)
         shown = ["--username", USERNAME, "--password-file", str(password), "--ca", str(ca)]
         url = nginx.url("basic", device.name)
-        fleet.cli("repository", "external", device.name, "--url", url, *shown)
+        fleet.cli("repository", "external", device.name, "--url", url, "--minutes", "1", *shown)
         wait_until(lambda: outside.head(DESIRED), what="desired was pushed", seconds=60)
         agent(device, "transport", "git", *shown)
         deployment = fleet.deploy(device, f"{published}@{GOOD}")

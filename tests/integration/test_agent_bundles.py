@@ -1,10 +1,14 @@
 """A device without a link: what is desired comes in by a file and is judged, reports go out by one."""
 
 import json
+import os
 import shutil
+import threading
 
 import pytest
 
+from edgewright.agent.locks import lock
+from edgewright.agent.paths import Paths
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import deployment_yaml
@@ -53,6 +57,18 @@ def settle(agent):
     """Do rounds until nothing is left to do."""
     process = agent.round()
     assert process.wait(60) == 0, agent.log.read_text()
+
+
+def test_a_bundle_waits_for_a_courier_that_is_on_its_way(agent, repository, tmp_path):
+    repository.desire(1, document())
+    way_in = bundle(repository, tmp_path / "in.bundle")
+    held = lock(Paths(str(agent.state)).courier_lock)
+    released = threading.Timer(1.0, os.close, [held])
+    released.start()
+    done = agent.command("bundle", "import", way_in)
+    assert done.returncode == 0, done.stderr
+    assert not released.is_alive(), "it went ahead while another was at work"
+    assert accepted(agent)[1] is not None
 
 
 @pytest.mark.requirement("S-15")

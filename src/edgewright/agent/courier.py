@@ -58,6 +58,7 @@ DONE, GAVE_WAY, UNUSABLE, LATER, REFUSED_US = 0, 1, 2, 3, 4
 _MOST_AT_ONCE = 100  # reports of one push
 _RACES = 3
 _NO_POLICY = "none"
+_LOOK_AGAIN_SECONDS = 0.1
 _DAMAGE = ("git.damaged", "git.missing", "git.failed")
 
 
@@ -330,13 +331,16 @@ def run_errands(errand: Errand, *, fetching: bool, pushing: bool) -> None:
 
 
 @contextmanager
-def opened(paths: Paths, say: Callable[[str], None], *, bundle: str = "") -> Iterator[Errand]:
+def opened(
+    paths: Paths, say: Callable[[str], None], *, bundle: str = "", patience: float = 0.0
+) -> Iterator[Errand]:
     """Return an errand with everything open, to the repository of the identity in use, or by a bundle file.
 
-    Raises AlreadyRunningError, what opening the state and the identity raise, and OSError.
+    Another courier at work is waited for, `patience` seconds at most. Raises AlreadyRunningError, what
+    opening the state and the identity raise, and OSError.
     """
     paths.make()
-    held = lock(paths.courier_lock)
+    held = _locked(paths.courier_lock, patience)
     try:
         identity = Identity(paths.identity)
         access = GitAccess.load(paths.identity)
@@ -364,6 +368,18 @@ def opened(paths: Paths, say: Callable[[str], None], *, bundle: str = "") -> Ite
             store.close()
     finally:
         os.close(held)
+
+
+def _locked(path: str, patience: float) -> int:
+    """Return the lock of the one courier; try for `patience` seconds, as most are gone in an instant."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return lock(path)
+        except AlreadyRunningError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def _signers(access: GitAccess) -> str:

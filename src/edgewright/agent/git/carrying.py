@@ -25,6 +25,8 @@ from edgewright.protocol.repository import CURRENT, DESIRED
 
 MOST_COMMITS = 2000
 """How many commits of `current` go along at most: a year of a device that reports a few times a day."""
+_PATIENCE_SECONDS = 60.0
+"""How long a person's command waits for a courier of the agent's that is on its way just then."""
 _SIGNATURES = (b"# v2 git bundle\n", b"# v3 git bundle\n")
 
 
@@ -58,7 +60,7 @@ def bring_in(paths: Paths, file: str) -> Taken | NotTaken:
     _need_repository(paths)
     path = os.path.abspath(file)
     _check_bundle(path, file)
-    with opened(paths, _nobody, bundle=path) as errand:
+    with opened(paths, _nobody, bundle=path, patience=_PATIENCE_SECONDS) as errand:
         errand.repository.open()
         head = _heads(errand, file).get(DESIRED)
         if head is None:
@@ -87,7 +89,7 @@ def take_out(paths: Paths, file: str) -> int:
     git = Git(repository)
     if git.is_there and _length(git) >= MOST_COMMITS:
         shutil.rmtree(repository)
-    with opened(paths, _nobody, bundle=f"file://{repository}") as errand:
+    with opened(paths, _nobody, bundle=f"file://{repository}", patience=_PATIENCE_SECONDS) as errand:
         git.make(branch="current")
         run_errands(errand, fetching=False, pushing=True)
     if git.commit_of(CURRENT) is None:
