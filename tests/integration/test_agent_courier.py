@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -592,9 +593,9 @@ def test_a_head_that_is_refused_is_not_fetched_again_for_what_was_lost(
     device.store.set_meta(notes.LOST, "a document is lost")
     assert device.go() == []
     device.store.recheck()
-    assert not notes.is_news(device.store, bad)
+    assert not notes.is_news(device.store, bad, time.time())
     fleet.point(DESIRED, good)
-    assert notes.is_news(device.store, good)
+    assert notes.is_news(device.store, good, time.time())
     assert "news" in device.go()
     assert device.meta(notes.LOST) == ""
 
@@ -616,3 +617,36 @@ def test_what_was_taken_up_stays_here_though_a_courier_was_killed_before_it_name
     documents = GitDocuments(device.paths.repository, device.store)
     found = documents.fetch(manifest, manifest.deployments, may_bundle=True)
     assert [data for _, data in found] == [document(APP, "new")]
+
+
+@pytest.mark.requirement("S-18", "GR-28")
+def test_a_server_that_once_sent_too_much_for_a_good_head_is_asked_again_later(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    head, now = fleet.deploy(document(APP)), time.time()
+    device.store.set_meta(notes.REFUSED, notes.render_refusal(head, "more would have to be written", now))
+    device.store.set_meta(notes.AGAIN, f"{notes.next_try(now, now):.0f}")
+    assert device.go("--fetch") == []
+    device.store.set_meta(notes.AGAIN, f"{now - 1:.0f}")
+    assert "news" in device.go("--fetch")
+    assert (taken(device), device.meta(notes.REFUSED)) == (head, "")
+
+
+def test_a_head_that_is_too_much_is_told_once_and_tried_again_ever_later(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    fleet.others["huge"] = os.urandom(100_000_000)
+    fleet.deploy(document(APP))
+    for _ in range(2):
+        assert device.go("--fetch")[0].startswith("refused")
+        assert float(device.meta(notes.AGAIN)) > time.time()
+        device.store.set_meta(notes.AGAIN, "1")
+    refusals = [each for each in device.store.events() if "was refused" in each.message]
+    assert len(refusals) == 1
+
+
+@pytest.mark.parametrize(
+    ("lasted", "waits"), [(0, 900), (899, 900), (7200, 7200), (86_400, 86_400), (1e9, 86_400), (-1e9, 900)]
+)
+def test_what_is_tried_again_waits_as_long_as_it_has_lasted(lasted: float, waits: float) -> None:
+    assert notes.next_try(2e9 - lasted, 2e9) == 2e9 + waits

@@ -84,7 +84,7 @@ def fetch(errand: Errand, heads: Mapping[str, str]) -> None:
     _name_taken(errand)
     head = heads.get(DESIRED, "")
     base, lost = store.meta(notes.COMMIT) or "", store.meta(notes.LOST) or ""
-    if _was_refused(store, head):
+    if notes.is_refused(store, head, errand.now()):
         return  # also where something is lost: that head is not what brings it back
     if lost:
         repository.throw_away()
@@ -104,7 +104,8 @@ def fetch(errand: Errand, heads: Mapping[str, str]) -> None:
     except GitError as error:
         if error.code not in ("git.refused", "git.too-large"):
             raise
-        _refuse(errand, head, str(error), SECURITY)
+        # What was sent was too much; that tells more of who sent it than of the commit.
+        _refuse(errand, head, str(error), SECURITY, for_good=error.code == "git.refused")
     else:
         hit("courier.taken")
         repository.git.set_ref(TAKEN, taken)
@@ -208,25 +209,29 @@ def _bring(errand: Errand, head: str, base: str) -> str:
     return head
 
 
-def _was_refused(store: Store, head: str) -> bool:
-    refused = json.loads(store.meta(notes.REFUSED) or "null")
-    return refused is not None and refused["commit"] == head
-
-
 def _no_refusal(store: Store) -> None:
     """The branch is where it was again: whoever changed it has put it right."""
     if store.meta(notes.REFUSED):
         store.set_meta(notes.REFUSED, "")
 
 
-def _refuse(errand: Errand, head: str, reason: str, kind: str) -> None:
-    """Remember and tell, once for each head, that it is not taken up; nothing of it stays here."""
+def _refuse(errand: Errand, head: str, reason: str, kind: str, *, for_good: bool = True) -> None:
+    """Remember and tell, once for each head, that it is not taken up; nothing of it stays here.
+
+    It is not fetched again, unless it was not refused `for_good`: then after a while, later each time.
+    """
+    store, now = errand.store, errand.now()
     words = f"commit {head[:12]} of the repository was refused: {reason}" if head else f"refused: {reason}"
-    if not _was_refused(errand.store, head):
+    known = notes.refusal(store)
+    is_known = known is not None and known["commit"] == head and known["reason"] == reason
+    since = notes.since_of(known) if known is not None and is_known else now
+    if not is_known:
         log.warning(words)
-        with errand.store.transaction():
-            errand.store.set_meta(notes.REFUSED, notes.render_refusal(head, reason, errand.now()))
-            errand.store.record(kind, words)
+    with store.transaction():
+        store.set_meta(notes.AGAIN, "" if for_good else f"{notes.next_try(since, now):.0f}")
+        if not is_known:
+            store.set_meta(notes.REFUSED, notes.render_refusal(head, reason, now))
+            store.record(kind, words)
     errand.say(f"refused {words}")
     hit("courier.refused")
     errand.repository.drop(FETCHED)

@@ -5,6 +5,7 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from edgewright.agent.store import Store
@@ -19,6 +20,8 @@ TOLD_SIGNERS = "git.signers.told"
 """The digest of the signers this device was told at enrolment, when `git.signers` began with them."""
 REFUSED = "git.refused"
 """The head of `desired` that was refused: JSON with commit, reason, since; empty when there is none."""
+AGAIN = "git.refused.again"
+"""From when on (unix seconds) that head may be fetched once more; empty: its commit itself is at fault."""
 TOLD = "git.told"
 """What `adopted.json` on the branch `current` says."""
 PUSHING = "git.pushing"
@@ -26,6 +29,7 @@ PUSHING = "git.pushing"
 LOST = "git.lost"
 """Why the repository has to be fetched again although its branch did not move; empty when it has not to."""
 
+_LEAST_SECONDS, _MOST_SECONDS = 900.0, 86400.0
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -45,12 +49,26 @@ def refusal(store: Store) -> dict[str, str] | None:
     return json.loads(kept) if kept else None
 
 
-def is_news(store: Store, head: str) -> bool:
-    """Whether the courier is needed for `head` of `desired` (empty: the branch is not there)."""
+def is_refused(store: Store, head: str, now: float) -> bool:
+    """Whether `head` was refused and is not to be fetched again, at `now` (unix seconds)."""
     refused = refusal(store)
-    if refused is not None and refused["commit"] == head:
+    if refused is None or refused["commit"] != head:
         return False
-    return bool(store.remembered(LOST)) or head != taken_up(store) or refused is not None
+    again = store.remembered(AGAIN)
+    # A wait that is longer than any can be was noted by a clock that was wrong.
+    return not again or 0 < float(again) - now <= _MOST_SECONDS
+
+
+def is_news(store: Store, head: str, now: float) -> bool:
+    """Whether the courier is needed for `head` of `desired` (empty: the branch is not there)."""
+    if is_refused(store, head, now):
+        return False
+    return bool(store.remembered(LOST)) or head != taken_up(store) or refusal(store) is not None
+
+
+def next_try(since: float, now: float) -> float:
+    """Return when to try again what fails since then: after as long as it has lasted, within a day."""
+    return now + min(max(now - since, _LEAST_SECONDS), _MOST_SECONDS)
 
 
 def render_adopted(store: Store) -> str:
@@ -67,6 +85,11 @@ def render_adopted(store: Store) -> str:
 def owes_adopted(store: Store) -> bool:
     """Whether `adopted.json` on the branch `current` is not what it has to be."""
     return render_adopted(store) != (store.remembered(TOLD) or "")
+
+
+def since_of(refused: Mapping[str, str]) -> float:
+    """Return when a head was refused first, in unix seconds."""
+    return datetime.fromisoformat(refused["since"]).timestamp()
 
 
 def render_refusal(commit: str, reason: str, at: float) -> str:
