@@ -15,6 +15,7 @@ from edgewright.server.problems import ProblemError
 from edgewright.server.repositories import backend
 from edgewright.server.repositories.backend import Backend, GitRequest
 from edgewright.server.repositories.incoming import GoneError, StalledError
+from support import loops
 from support.processes import wait_until
 
 ASKED = GitRequest(client_id="edge-01", method="GET", path="/edge-01.git/info/refs", query="service=git-x")
@@ -68,7 +69,7 @@ def answered(made: Backend, request: GitRequest = ASKED, body: bytes | None = No
         assert client.status == 200
         return client.body.decode()
 
-    return asyncio.run(ask())
+    return loops.run(ask())
 
 
 @pytest.mark.requirement("S-22")
@@ -143,7 +144,7 @@ def test_git_and_its_children_end_when_the_client_goes_away(script: Script, tmp_
             await asking
         return found
 
-    for pid in asyncio.run(go_away()):
+    for pid in loops.run(go_away()):
         wait_until(lambda pid=pid: not is_alive(pid), what=f"{pid} did not end")
 
 
@@ -169,7 +170,7 @@ def test_only_so_many_run_at_once(script: Script, tmp_path: Path, monkeypatch: p
         with pytest.raises(GoneError):
             await asking
 
-    asyncio.run(ask_twice())
+    loops.run(ask_twice())
 
 
 def test_a_client_that_does_not_read_is_let_go_and_keeps_no_git(
@@ -193,4 +194,4 @@ def test_a_client_that_does_not_read_is_let_go_and_keeps_no_git(
         with pytest.raises(StalledError):
             await asking
 
-    asyncio.run(ask())
+    loops.run(ask())

@@ -219,6 +219,8 @@ def test_whatever_takes_a_tag_refuses_another_one(operator: OperatorClient, tmp_
         for method, operation in methods.items():
             if "If-Match" not in [one["name"] for one in operation.get("parameters", [])]:
                 continue
+            if method == "delete" and "/repository" in template:
+                continue  # there is none here to delete; test_server_repositories has one
             path = reduce(lambda text, pair: text.replace(*pair), names.items(), template)
             content = operation.get("requestBody", {}).get("content", {})
             for media_type, described in content.items() or [("application/json", None)]:

@@ -1,10 +1,8 @@
 """A store with packages and devices, for what is decided about many of them; nothing here opens a socket."""
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +18,7 @@ from edgewright.server.store import clients
 from edgewright.server.store import rollouts as kept_rollouts
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
+from support import loops
 from support.foreign_client import capabilities
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -120,9 +119,7 @@ def run(path: Path, *steps: Step) -> list[Any]:
                     results.append(await step(connection))
         return results
 
-    # In a thread of its own: where a browser was driven before, the main thread's loop is in use.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, all_steps()).result()
+    return loops.run(all_steps())
 
 
 def heard_of(*client_ids: str, now: datetime = NOW) -> Heard:

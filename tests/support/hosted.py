@@ -1,6 +1,5 @@
 """A server that hosts repositories, and Git's own program in front of it, as somebody who works on one."""
 
-import asyncio
 import base64
 import os
 import subprocess
@@ -13,6 +12,7 @@ from edgewright.server.fleet.membership import secret_digest
 from edgewright.server.store import repositories
 from edgewright.server.store.database import Database
 from edgewright.server.store.repositories import Kind, Way
+from support import loops
 from support.foreign_client import ForeignClient
 from support.processes import own_environment
 from support.server_process import ServerProcess
@@ -111,7 +111,7 @@ def make_repository(
     git.good("init", "--quiet", "--bare", "--initial-branch=desired", path)
     bare = git.within(path)
     bare.good("update-ref", "refs/heads/desired", bare.good("commit-tree", "-m", "first", bare.empty_tree()))
-    asyncio.run(_note(server, client_id, {Way.BASIC: password, Way.TOKEN: token}))
+    loops.run(_note(server, client_id, {Way.BASIC: password, Way.TOKEN: token}))
     return bare
 
 

@@ -62,8 +62,7 @@ async def put_external(request: ServerRequest, client_id: str) -> Response[Exter
     if not client.is_accepted:
         raise ConflictError(f"device '{client_id}' is retired")
     is_first = before is None or before.kind != Kind.EXTERNAL
-    if not is_first and before is not None:
-        expect(request, _described(_show(context, before)))
+    expect(request, None if is_first or before is None else _described(_show(context, before)))
     externals = _externals(context)
     url = checked_url(asked.url)
     access = checked(url, _access(externals, client_id, asked, is_first=is_first))

@@ -93,6 +93,8 @@ async def put_repository(request: ServerRequest, client_id: str) -> Response[Rep
     """
     context = context_of(request)
     await read_json(request, GivenRepository)
+    present = await find_repository(context, client_id)
+    expect(request, present and _described(present))
     is_new = await host_repository(request, client_id)
     shown = await load_repository(context, client_id) if not is_rehearsal() else _planned(context, client_id)
     return tagged(request, shown, of=_described(shown), status=201 if is_new else 200)
