@@ -76,7 +76,11 @@ def check_good_runs(device: Device, deployment: str, image_page: str = "good") -
     """Check that version 1 answers with its parameters and its data."""
     assert device.get(deployment, "app", "/") == image_page
     assert device.environment(deployment, "app")["GREETING"] == "good"
-    assert device.get(deployment, "app", "/cgi-bin/data") == "first\n"
+    # The page's small web server answers with nothing where its program could not be run at once.
+    wait_until(
+        lambda: device.get(deployment, "app", "/cgi-bin/data") == "first\n",
+        what="its data are the first ones",
+    )
 
 
 def told_by_device(device: Device, deployment: str) -> dict[str, Any]:
