@@ -214,6 +214,22 @@ class Reader:
         return RepositoryError(f"{self._path}: {said[-1] if said else 'git ended without a word'}")
 
 
+def run_git(bare: Bare, *arguments: str, seconds: float) -> "subprocess.CompletedProcess[bytes]":
+    """Run one of Git's programs on a repository, for `seconds` at most; its exit code is the caller's."""
+    try:
+        return subprocess.run(
+            ["git", f"--git-dir={bare.path}", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment(),
+            cwd="/",
+            timeout=seconds,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RepositoryError(f"{bare.path}: git {arguments[0]}: {error}") from error
+
+
 def environment() -> dict[str, str]:
     """Return the environment of Git's programs here: nothing of ours, and no configuration of others."""
     return {

@@ -11,7 +11,7 @@ from typing import Final
 
 from edgewright.protocol.repository import CURRENT, DESIRED
 from edgewright.server.errors import ConflictError, Fault, InvalidError, NotFoundError
-from edgewright.server.repositories.bare import Bare, RepositoryError, environment
+from edgewright.server.repositories.bare import Bare, RepositoryError, run_git
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 _UPLOAD: Final = "refs/edgewright/upload"
@@ -102,15 +102,4 @@ def _said(done: "subprocess.CompletedProcess[bytes]") -> str:
 
 
 def _git(bare: Bare, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    try:
-        return subprocess.run(
-            ["git", f"--git-dir={bare.path}", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment(),
-            cwd="/",
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RepositoryError(f"{bare.path}: git: {error}") from error
+    return run_git(bare, *arguments, seconds=_SECONDS)

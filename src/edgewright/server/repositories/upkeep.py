@@ -6,12 +6,11 @@ stay.
 """
 
 import os
-import subprocess
 import time
 from typing import Final
 
 from edgewright.protocol.repository import CURRENT, DESIRED
-from edgewright.server.repositories.bare import Bare, RepositoryError, environment
+from edgewright.server.repositories.bare import Bare, RepositoryError, run_git
 
 # Git keeps loose objects in 256 folders by their first byte: one folder tells how many there are in all.
 MOST_LOOSE: Final = 2_000
@@ -77,18 +76,7 @@ def _is_shared(bare: Bare, commit: str) -> bool:
 
 
 def _git(bare: Bare, *arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", f"--git-dir={bare.path}", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment(),
-            cwd="/",
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RepositoryError(f"{bare.path}: git {arguments[0]}: {error}") from error
+    done = run_git(bare, *arguments, seconds=_SECONDS)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
         raise RepositoryError(f"{bare.path}: git {arguments[0]}: {said[-1] if said else 'failed'}")
