@@ -20,6 +20,7 @@ from contextlib import suppress
 
 from edgewright.agent.durable import write_whole
 from edgewright.agent.session import CERTIFICATE, GIT_ACCESS, KEY
+from edgewright.net.git import config
 from edgewright.net.git.url import FILE, HTTPS, NOWHERE, SSH, RepositoryUrl, RepositoryUrlError
 from edgewright.protocol.errors import EdgewrightError
 
@@ -180,23 +181,7 @@ class GitAccess:
 
     def ssh_command(self) -> str:
         """Return the line by which `git` starts ssh: with our key and known hosts and nobody else's."""
-        options = [
-            "BatchMode=yes",
-            "IdentitiesOnly=yes",
-            "IdentityAgent=none",
-            "PreferredAuthentications=publickey",
-            "StrictHostKeyChecking=yes",
-            "UpdateHostKeys=no",
-            f"UserKnownHostsFile={_ssh_path(self.file(KNOWN_HOSTS))}",
-            "GlobalKnownHostsFile=/dev/null",
-            "ForwardAgent=no",
-            "ClearAllForwardings=yes",
-            "ConnectTimeout=20",
-            "ServerAliveInterval=20",
-            "ServerAliveCountMax=3",
-        ]
-        told = " ".join(f"-o {_shell(each)}" for each in options)
-        return f"ssh -F /dev/null -i {_shell(self.file(SSH_KEY).replace('%', '%%'))} {told}"
+        return config.ssh_command(self.file(SSH_KEY), self.file(KNOWN_HOSTS))
 
     def redact(self, text: str) -> str:
         """Return `text` without any secret of this access that may have got into it."""
@@ -209,12 +194,12 @@ class GitAccess:
 
     def _config(self) -> Iterator[str]:
         if self.url.scheme == SSH:
-            yield f'[core]\n\tsshCommand = "{_quoted(self.ssh_command())}"\n'
+            yield f'[core]\n\tsshCommand = "{config.quoted(self.ssh_command())}"\n'
         elif self.url.scheme == FILE:
-            yield f'[safe]\n\tdirectory = "{_quoted(self.url.path)}"\n'
+            yield f'[safe]\n\tdirectory = "{config.quoted(self.url.path)}"\n'
         if self.url.scheme != HTTPS:
             return
-        yield f'[http "{_quoted(self.url.text)}"]\n'
+        yield f'[http "{config.quoted(self.url.text)}"]\n'
         settings = [("sslVerify", "true"), ("sslVersion", "tlsv1.2"), ("proxy", self._proxy_with_password())]
         if self.proxy:
             settings.append(("proxyAuthMethod", "basic"))
@@ -226,7 +211,7 @@ class GitAccess:
         if authorization:
             settings.append(("extraHeader", f"Authorization: {authorization}"))
         for name, value in settings:
-            yield f'\t{name} = "{_quoted(value)}"\n'
+            yield f'\t{name} = "{config.quoted(value)}"\n'
 
     def _proxy_parts(self) -> tuple[str, str]:
         """Return the user and the `host:port` of the proxy."""
@@ -270,17 +255,3 @@ def _percent(text: str) -> str:
     """Return `text` for the user part of an address; by hand, as urllib.parse is too much for the watch."""
     plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
     return "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in text.encode("utf-8"))
-
-
-def _quoted(text: str) -> str:
-    """Return `text` as it stands between quotation marks in a configuration of git."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _ssh_path(path: str) -> str:
-    """Return `path` as an ssh option takes it: blanks in quotation marks, `%` doubled."""
-    return '"' + path.replace("%", "%%") + '"'
-
-
-def _shell(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"

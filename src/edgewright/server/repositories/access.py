@@ -23,6 +23,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from edgewright.net.git.config import quoted, ssh_command
 from edgewright.net.git.url import FILE, HTTPS, NOWHERE, SSH, RepositoryUrl, RepositoryUrlError
 from edgewright.server.errors import Fault, InvalidError, SetupError
 from edgewright.server.settings import write_private
@@ -241,7 +242,7 @@ def _lay_out(folder: Path, url: RepositoryUrl, access: Access) -> Path:
         return str(path)
 
     if url.scheme == SSH:
-        command = _ssh_command(
+        command = ssh_command(
             file("key", access.ssh_key or ""), file("known_hosts", access.known_hosts or "")
         )
         return Path(file("config", _section("core", {"sshCommand": command})))
@@ -258,7 +259,7 @@ def _lay_out(folder: Path, url: RepositoryUrl, access: Access) -> Path:
     shown = authorization(access)
     if shown:
         settings["extraHeader"] = f"Authorization: {shown}"
-    return Path(file("config", _section(f'http "{_quoted(url.text)}"', settings)))
+    return Path(file("config", _section(f'http "{quoted(url.text)}"', settings)))
 
 
 def authorization(access: Access) -> str:
@@ -280,33 +281,5 @@ def _basic(access: Access) -> str:
     return base64.b64encode(f"{access.username}:{access.password}".encode()).decode("ascii")
 
 
-def _ssh_command(key: str, known_hosts: str) -> str:
-    options = [
-        "BatchMode=yes",
-        "IdentitiesOnly=yes",
-        "IdentityAgent=none",
-        "PreferredAuthentications=publickey",
-        "StrictHostKeyChecking=yes",
-        "UpdateHostKeys=no",
-        'UserKnownHostsFile="{}"'.format(known_hosts.replace("%", "%%")),
-        "GlobalKnownHostsFile=/dev/null",
-        "ForwardAgent=no",
-        "ClearAllForwardings=yes",
-        "ConnectTimeout=20",
-        "ServerAliveInterval=20",
-        "ServerAliveCountMax=3",
-    ]
-    told = " ".join(f"-o {_shell(option)}" for option in options)
-    return f"ssh -F /dev/null -i {_shell(key.replace('%', '%%'))} {told}"
-
-
 def _section(name: str, settings: dict[str, str]) -> str:
-    return f"[{name}]\n" + "".join(f'\t{key} = "{_quoted(value)}"\n' for key, value in settings.items())
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _shell(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+    return f"[{name}]\n" + "".join(f'\t{key} = "{quoted(value)}"\n' for key, value in settings.items())
