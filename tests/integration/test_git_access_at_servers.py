@@ -11,6 +11,7 @@ import pytest
 from edgewright.agent.durable import write_whole
 from edgewright.agent.git import access as files
 from edgewright.agent.git.access import GitAccess
+from edgewright.agent.git.configuration import write_git_config
 from edgewright.net.git.program import Git, GitError
 from edgewright.net.git.url import RepositoryUrl
 from support.certificates import Authority
@@ -115,7 +116,7 @@ def device(directory: Path, access: Access) -> tuple[GitAccess, Git]:
         proxy=proxy,
     )
     config = str(directory / "git.config")
-    made.write_git_config(config)
+    write_git_config(made, config)
     git = Git(directory / "repository.git", config=config, seconds=10, write_limit=16 << 20)
     git.make()
     return made, git

@@ -31,6 +31,7 @@ from edgewright.agent.conversation import SUGGESTED, SUGGESTED_TAG
 from edgewright.agent.failpoints import hit
 from edgewright.agent.git import notes, trust
 from edgewright.agent.git.access import GitAccess
+from edgewright.agent.git.configuration import write_git_config
 from edgewright.agent.git.contents import RefusedError, check_signers, read_current, read_desired
 from edgewright.agent.git.repository import (
     FETCHED,
@@ -353,7 +354,7 @@ def opened(
             raise GitError("this device has no Git repository", code="git.bad-access")
         store = Store(paths.database)
         try:
-            access.write_git_config(paths.git_config)
+            write_git_config(access, paths.git_config)
             git = Git(
                 paths.repository,
                 config=paths.git_config,

@@ -23,6 +23,7 @@ from edgewright.agent.git.access import (
     AccessError,
     GitAccess,
 )
+from edgewright.agent.git.configuration import write_git_config
 from edgewright.agent.paths import Paths
 from edgewright.agent.session import Identity, NoSvidError, NotEnrolledError, Session
 from edgewright.net.git.url import RepositoryUrl, RepositoryUrlError
@@ -45,7 +46,7 @@ def access(directory, *, url=URL, kind=OPEN, files=None, **more):
 def git_config(made, directory):
     """Return what git itself reads in the configuration: name to value."""
     path = directory / "config"
-    made.write_git_config(str(path))
+    write_git_config(made, str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     told = subprocess.run(
         ["git", "config", "--file", path, "--null", "--list"], check=True, capture_output=True, text=True
@@ -168,7 +169,6 @@ def test_ssh_is_started_with_our_key_and_known_hosts_alone(tmp_path):
     odd.mkdir()
     made = access(odd, url="git@git.example:a.git", kind=BY_SSH_KEY)
     line = git_config(made, tmp_path)["core.sshcommand"]
-    assert line == made.ssh_command()
     words = shlex.split(line)
     assert words[:4] == ["ssh", "-F", "/dev/null", "-i"]
     assert words[4] == str(odd / "git-ssh-key").replace("%", "%%")

@@ -5,9 +5,7 @@ user may read, whichever of them are needed: `git-password`, `git-token`, `git-c
 `git-ssh-key`, `git-proxy-password`; and what to trust: `git-ca.pem`, `git-known-hosts`, `signers`. A device
 that shows a certificate and has none of its own for this shows its SVID.
 
-To the `git` program all of it is handed in a configuration file that only the agent's user may read, so that
-nothing of it is in the arguments or the environment of a process (spec: GR-40). How it came here is in
-`enrolling.py`.
+How it came here is in `enrolling.py`, how the `git` program is told of it in `configuration.py`.
 
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
@@ -18,10 +16,8 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from edgewright.agent.durable import write_whole
 from edgewright.agent.session import CERTIFICATE, GIT_ACCESS, KEY
-from edgewright.net.git import config
-from edgewright.net.git.url import FILE, HTTPS, NOWHERE, SSH, RepositoryUrl, RepositoryUrlError
+from edgewright.net.git.url import NOWHERE, RepositoryUrl, RepositoryUrlError
 from edgewright.protocol.errors import EdgewrightError
 
 OPEN, BASIC, BEARER, BY_CERTIFICATE, BY_SSH_KEY = "none", "basic", "bearer", "certificate", "ssh"
@@ -172,16 +168,12 @@ class GitAccess:
         """The proxy without its user: `http://host:port`, empty where there is none."""
         return f"http://{self._proxy_parts()[1]}" if self.proxy else ""
 
-    def write_git_config(self, path: str) -> None:
-        """Write the configuration with which `git` gets at this repository, for its owner alone.
-
-        What goes over HTTPS is bound to the address of this repository and is sent nowhere else.
-        """
-        write_whole(path, "".join(self._config()).encode("utf-8"))
-
-    def ssh_command(self) -> str:
-        """Return the line by which `git` starts ssh: with our key and known hosts and nobody else's."""
-        return config.ssh_command(self.file(SSH_KEY), self.file(KNOWN_HOSTS))
+    def proxy_with_password(self) -> str:
+        """Return the proxy's address with its user and password, secret; empty where there is no proxy."""
+        user, place = self._proxy_parts()
+        if not user:
+            return self.proxy_url
+        return f"http://{_percent(user)}:{_percent(self._secret(PROXY_PASSWORD))}@{place}"
 
     def redact(self, text: str) -> str:
         """Return `text` without any secret of this access that may have got into it."""
@@ -192,37 +184,10 @@ class GitAccess:
             text = text.replace(secret, _HIDDEN)
         return text
 
-    def _config(self) -> Iterator[str]:
-        if self.url.scheme == SSH:
-            yield f'[core]\n\tsshCommand = "{config.quoted(self.ssh_command())}"\n'
-        elif self.url.scheme == FILE:
-            yield f'[safe]\n\tdirectory = "{config.quoted(self.url.path)}"\n'
-        if self.url.scheme != HTTPS:
-            return
-        yield f'[http "{config.quoted(self.url.text)}"]\n'
-        settings = [("sslVerify", "true"), ("sslVersion", "tlsv1.2"), ("proxy", self._proxy_with_password())]
-        if self.proxy:
-            settings.append(("proxyAuthMethod", "basic"))
-        if self.authority:
-            settings.append(("sslCAInfo", self.authority))
-        if self.certificate is not None:
-            settings += zip(("sslCert", "sslKey"), self.certificate, strict=True)
-        authorization = self.authorization()
-        if authorization:
-            settings.append(("extraHeader", f"Authorization: {authorization}"))
-        for name, value in settings:
-            yield f'\t{name} = "{config.quoted(value)}"\n'
-
     def _proxy_parts(self) -> tuple[str, str]:
         """Return the user and the `host:port` of the proxy."""
         user, _, place = self.proxy.partition("://")[2].rstrip("/").rpartition("@")
         return user, place
-
-    def _proxy_with_password(self) -> str:
-        user, place = self._proxy_parts()
-        if not user:
-            return self.proxy_url
-        return f"http://{_percent(user)}:{_percent(self._secret(PROXY_PASSWORD))}@{place}"
 
     def _secret(self, name: str) -> str:
         path = self.file(name)

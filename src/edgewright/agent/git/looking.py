@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 from edgewright.agent.git.access import GitAccess
+from edgewright.agent.git.configuration import write_git_config
 from edgewright.agent.paths import Paths
 from edgewright.net.git.program import Git
 from edgewright.protocol.errors import EdgewrightError
@@ -31,7 +32,7 @@ def look(paths: Paths) -> str:
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else paths.root  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="edgewright-look-", dir=place) as scratch:
         config = os.path.join(scratch, "config")
-        access.write_git_config(config)
+        write_git_config(access, config)
         git = Git(
             os.path.join(scratch, "look.git"),
             config=config,

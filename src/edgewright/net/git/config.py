@@ -1,7 +1,4 @@
-"""What stands in a configuration of git that is made for one repository: quoted values, the way by ssh.
-
-Part of the resident watch: standard library only, small (docs/decisions/0003).
-"""
+"""What stands in a configuration of git that is made for one repository: quoted values, the way by ssh."""
 
 
 def quoted(text: str) -> str:
