@@ -5,7 +5,8 @@
 
 The file is read anew in every round. One that is broken, empty or out of reach leaves in force what was good
 before, and where nothing ever was, no change may begin. A file that was changed a moment ago may not be
-written to its end: it counts when it has been left alone for a little. Only a file that is not there at its
+written to its end: it counts when it has been left alone for a little, and until then no change may begin
+where there was none before. Only a file that is not there at its
 usual place is no policy of the site's own; one that was named and is not there is a mistake.
 """
 
@@ -158,8 +159,9 @@ def _judge(store: Store, local: LocalFile) -> _Judged:
     """Decide what counts of what was found and what is remembered."""
     before = store.meta(GOOD)
     if local.is_fresh and (local.problem or local.text != before):
-        held = _in_force(store, before)
-        problem = "" if before is not None else "the policy file has just been written; it counts in a moment"
+        # Where no file ruled, what this one is about to forbid must not begin in its first moments either.
+        held = _in_force(store, before or None)
+        problem = "" if before else "the policy file has just been written; it counts in a moment"
         return _Judged(site=replace(held, problem=problem, again=SETTLED_SECONDS), good=before)
     if local.problem:
         held = _in_force(store, before)

@@ -170,6 +170,17 @@ def test_a_first_file_that_is_just_being_written_holds_everything_until_it_is_re
     assert device.events == []
 
 
+def test_a_file_where_there_was_none_holds_everything_from_its_first_moment(device):
+    assert device.take_in().policy == Policy()
+    device.write(CAREFUL, age=0.5)
+    site = device.take_in()
+    assert not site.is_known
+    assert "just been written" in site.unknown
+    assert site.again == sites.SETTLED_SECONDS
+    device.write(CAREFUL)
+    assert device.take_in().policy.apply.approval == "required"
+
+
 def test_a_file_written_in_the_future_of_a_wrong_clock_counts(device):
     device.write(CAREFUL, age=-50 * 365 * 24 * HOUR)
     assert device.take_in().policy.apply.approval == "required"
