@@ -207,6 +207,8 @@ class GitLink(Conversation):
         else:
             self._reached()
         asked, self._asked = self._asked, False
+        if asked:
+            notes.let_try(self._store)
         if notes.is_news(self._store, head, self._clock.time()) or (asked and head):
             self.polls.due = self._clock.monotonic() + spread(self._rate, jitter())
             self._send(*((FETCH, PUSH) if self._owes_word else (FETCH,)))

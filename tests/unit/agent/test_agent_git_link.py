@@ -218,6 +218,22 @@ def test_who_asks_has_even_an_unmoved_branch_looked_at_again(scene):
     assert scene.couriers.started[count:] == [("--fetch",)]
 
 
+def test_who_asks_has_a_head_fetched_that_was_to_wait_for_its_next_try(scene):
+    store = scene.store
+    now = scene.clock.time()
+    store.set_meta(notes.REFUSED, notes.render_refusal(ONE, "too much was sent", now))
+    store.set_meta(notes.AGAIN, f"{notes.next_try(now, now):.0f}")
+    assert notes.is_refused(store, ONE, now)
+    scene.head.answer = ONE
+    scene.link.ask()
+    scene.settle()
+    assert not notes.is_refused(store, ONE, now)
+    store.set_meta(notes.AGAIN, "")
+    scene.link.ask()
+    scene.settle()
+    assert notes.is_refused(store, ONE, now)  # its commit is at fault: nobody's asking changes that
+
+
 def test_a_courier_that_fails_is_told_of_and_sent_again_later_each_time(scene):
     scene.settle()
     scene.head.answer = ONE

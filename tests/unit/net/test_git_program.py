@@ -240,6 +240,15 @@ def test_who_says_more_than_is_accepted_is_ended(
         small.run("version")
 
 
+def test_who_reports_progress_without_end_is_ended(
+    git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, monkeypatch, "import sys\nwhile True: sys.stderr.write('remote: working hard' * 999)")
+    with pytest.raises(GitError, match="bytes of progress") as caught:
+        git.run("version")
+    assert caught.value.code == "git.too-large"
+
+
 def test_who_reads_nothing_of_what_it_is_handed_holds_nobody_up(
     git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

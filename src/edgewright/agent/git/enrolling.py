@@ -25,10 +25,13 @@ from edgewright.agent import identity
 from edgewright.agent.answers import RefusalError
 from edgewright.agent.git import access as names
 from edgewright.agent.git.access import AccessError, GitAccess
+from edgewright.agent.git.configuration import write_git_config
+from edgewright.agent.git.head import client_of
 from edgewright.agent.paths import Paths
 from edgewright.agent.session import API, CERTIFICATE, GIT, GIT_ACCESS, SERVER, Identity, Session
 from edgewright.net.git.program import Git, GitError
 from edgewright.net.git.url import HTTPS, SSH, RepositoryUrl
+from edgewright.net.git.wire import ADVERTISEMENT_PATH
 from edgewright.net.http import Response
 from edgewright.protocol import media_types, repository, spiffe
 from edgewright.protocol.errors import EdgewrightError, IdentityError
@@ -213,7 +216,7 @@ def try_access(access: GitAccess) -> Found:
     """
     with tempfile.TemporaryDirectory(prefix="trial-", dir=os.path.dirname(access.directory)) as scratch:
         config = os.path.join(scratch, "config")
-        access.write_git_config(config)
+        write_git_config(access, config)
         git = Git(os.path.join(scratch, "trial.git"), config=config, seconds=_TRIAL_SECONDS)
         try:
             git.make()
@@ -239,7 +242,7 @@ def _try_to_write(git: Git, access: GitAccess) -> None:
 
 
 def _explained(access: GitAccess, error: GitError, what: str) -> GitError:
-    text = access.redact(str(error))
+    text = access.redact(_in_better_words(access, error))
     hint = _hint(access, error.code)
     return GitError(
         f"{access.url}: {what}: {text}"
@@ -248,6 +251,19 @@ def _explained(access: GitAccess, error: GitError, what: str) -> GitError:
         code=error.code,
         retryable=error.retryable,
     )
+
+
+def _in_better_words(access: GitAccess, error: GitError) -> str:
+    """Return what is wrong; of a certificate `git` often says no more than that it does not count."""
+    if error.code == "git.wrong-server" and access.url.scheme == HTTPS:
+        client = client_of(access)
+        try:
+            client.request("GET", ADVERTISEMENT_PATH)
+        except EdgewrightError as better:
+            return str(better)
+        finally:
+            client.close()
+    return str(error)
 
 
 def _hint(access: GitAccess, code: str) -> str:

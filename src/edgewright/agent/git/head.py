@@ -127,13 +127,7 @@ class RemoteHead:
 
     def _connected(self, access: GitAccess) -> Client:
         if self._client is None:
-            self._client = Client(
-                access.url.text.rstrip("/"),
-                context=git_context(access.authority, access.certificate),
-                max_body=_MAX_ANSWER_BYTES,
-                proxy=access.proxy_url,
-                proxy_authorization=access.proxy_authorization,
-            )
+            self._client = client_of(access)
             self._opened = time.monotonic()
         elif time.monotonic() - self._opened > MAX_CONNECTION_SECONDS:
             self._client.close()
@@ -151,6 +145,17 @@ class RemoteHead:
                 continue
             stamps.append((found.st_ino, found.st_mtime_ns, found.st_size))
         return tuple(stamps)
+
+
+def client_of(access: GitAccess) -> Client:
+    """Return what talks to the Git server over HTTPS. Raises AccessError, TlsSetupError."""
+    return Client(
+        access.url.text.rstrip("/"),
+        context=git_context(access.authority, access.certificate),
+        max_body=_MAX_ANSWER_BYTES,
+        proxy=access.proxy_url,
+        proxy_authorization=access.proxy_authorization,
+    )
 
 
 def _headers(access: GitAccess) -> list[tuple[str, str]]:

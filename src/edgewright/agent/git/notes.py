@@ -1,5 +1,7 @@
 """What the agent remembers of its repository, by the names in the store; written by `courier.py`.
 
+The watch writes one thing, when no courier is at work: that a person wants a refused head looked at again.
+
 Part of the resident watch: standard library only, small (docs/decisions/0003).
 """
 
@@ -64,6 +66,12 @@ def is_news(store: Store, head: str, now: float) -> bool:
     if is_refused(store, head, now):
         return False
     return bool(store.remembered(LOST)) or head != taken_up(store) or refusal(store) is not None
+
+
+def let_try(store: Store) -> None:
+    """Have the head that was refused fetched once more, if that was not its commit's own fault."""
+    if store.remembered(AGAIN):
+        store.set_meta(AGAIN, "0")
 
 
 def next_try(since: float, now: float) -> float:

@@ -30,7 +30,8 @@ _PROTOCOLS = "https:ssh:file"
 _ALLOCATION_BYTES = 256 * 1024 * 1024
 _DATA_BYTES = 512 * 1024 * 1024
 """What a program may hold in memory: a server that names branches without end would fill the device's."""
-_ERROR_BYTES = 64 * 1024
+_ERROR_BYTES, _MOST_ERROR_BYTES = 64 * 1024, 4 * 1024 * 1024
+"""What is kept of what a program complains of, and how much it may say: a server speaks there as well."""
 _TOLD_CHARACTERS = 600
 _CHUNK = 1 << 16
 _TREE, _COMMIT = "tree", "commit"
@@ -510,7 +511,7 @@ def _talk(
     assert process.stdout is not None  # noqa: S101
     assert process.stderr is not None  # noqa: S101
     deadline = time.monotonic() + seconds
-    output, errors, sent = bytearray(), bytearray(), 0
+    output, errors, sent, complained = bytearray(), bytearray(), 0, 0
     with selectors.DefaultSelector() as selector:
         for pipe in (process.stdout, process.stderr):
             selector.register(pipe, selectors.EVENT_READ)
@@ -549,6 +550,12 @@ def _talk(
                 else:
                     errors += data
                     del errors[:-_ERROR_BYTES]
+                    complained += len(data)
+                    if complained > _MOST_ERROR_BYTES:
+                        raise GitError(
+                            f"{what} was told more than {_MOST_ERROR_BYTES} bytes of progress and errors",
+                            code="git.too-large",
+                        )
             if left <= 0:
                 raise GitError(
                     f"{what} was not done after {seconds:.0f} s", code="git.timeout", retryable=True
