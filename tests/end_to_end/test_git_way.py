@@ -4,7 +4,9 @@ Whatever a person does here is done by the documented commands.
 """
 
 import json
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,7 @@ def test_an_approval_is_asked_for_given_and_seen_by_git(fleet: Fleet, device: De
     device.policy = device.state.with_suffix(".policy.yaml")
     device.policy.write_text("apply: {approval: required}\n")
     with device.running():
+        # At once: a policy that is just being written lets nothing through either.
         deployment = fleet.deploy(device, f"{published}@{GOOD}")
         fleet.wait_for(deployment, "pending", reason="approval")
         assert device.containers(deployment) == {}
@@ -202,6 +205,21 @@ def test_a_device_moves_between_the_transports_without_a_container_restarted(
         assert overall(fleet.history(one))[-1] == "installed"
 
 
+def tell_of_pushes(repository: Path, fleet: Fleet, device: Device) -> None:
+    """Have the Git server tell our server whenever somebody pushed, by a hook as a person would write one."""
+    made = fleet.ask("repository", "webhook", device.name)
+    told = f"""
+import ssl, urllib.request
+authority = ssl.create_default_context(cafile={str(fleet.server.data / "identity" / "web-ca.pem")!r})
+request = urllib.request.Request({made["url"]!r}, b"{{}}", {{"Authorization": "Bearer {made["secret"]}"}})
+assert urllib.request.urlopen(request, context=authority, timeout=30).status == 202
+"""
+    hook = repository / "hooks" / "post-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\nexec {sys.executable} -I -c {shlex.quote(told)} >&2\n")
+    hook.chmod(0o755)
+
+
 @pytest.mark.requirement("S-18", "S-22", "GR-45")
 def test_a_repository_on_a_git_server_of_others(tmp_path: Path, fleet: Fleet, device: Device, published: str):
     authority = Authority.create("git.example")
@@ -216,7 +234,8 @@ def test_a_repository_on_a_git_server_of_others(tmp_path: Path, fleet: Fleet, de
         password.chmod(0o600)
         shown = ["--username", USERNAME, "--password-file", str(password), "--ca", str(ca)]
         url = nginx.url("basic", device.name)
-        fleet.cli("repository", "external", device.name, "--url", url, "--minutes", "1", *shown)
+        fleet.cli("repository", "external", device.name, "--url", url, "--minutes", "60", *shown)
+        tell_of_pushes(outside.repository, fleet, device)
         wait_until(lambda: outside.head(DESIRED), what="desired was pushed", seconds=60)
         agent(device, "transport", "git", *shown)
         deployment = fleet.deploy(device, f"{published}@{GOOD}")
@@ -229,6 +248,7 @@ def test_a_repository_on_a_git_server_of_others(tmp_path: Path, fleet: Fleet, de
         # A commit by hand that says too much is answered on the branch, and changes nothing on the device.
         before = identities(device, deployment)
         hand = outside.commit({"manifest.json": b"{}"}, signed=False, author="kim", message="shortcut")
+        fleet.cli("repository", "look", device.name)
         wait_until(lambda: outside.head(DESIRED) != hand, what="the server's answer on top", seconds=60)
         message = outside.git("log", "-1", "--format=%B", DESIRED).decode()
         assert message.startswith(f"Refused: {hand}")

@@ -132,13 +132,9 @@ def test_the_watch_has_news_at_once_although_it_polls_seldom(server, agent):
         polls = len(server.polls())
         version = server.deploy(deployment_yaml(ONE))
         server.wait_for_state(ONE, "installed", version=version)
-        # Once that is told it asks anew, and may have done so by now.
-        (told,) = [
-            number
-            for number, each in enumerate(server.requests)
-            if each.path.endswith("/status") and each.json()["status"]["state"] == "installed"
-        ]
-        assert sum((each.method, each.path) == POLLS for each in server.requests[:told]) == polls
+        # What the news led to first came of the poll that was held back, not of another one.
+        taken_up = next(number for number, each in enumerate(server.requests) if "/deployments/" in each.path)
+        assert sum((each.method, each.path) == POLLS for each in server.requests[:taken_up]) == polls
         # It hears the container engine, signals and rounds while it waits: this report came meanwhile.
         assert server.connections >= 2
 
