@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Request
 from litestar.datastructures import State
@@ -25,6 +25,9 @@ from edgewright.server.standings import Standings
 from edgewright.server.store import clients, runs, timeline
 from edgewright.server.store.clients import Client
 from edgewright.server.store.database import Database
+
+if TYPE_CHECKING:
+    from edgewright.server.repositories.external import Externals
 
 # How often the server writes that it runs, if there is nothing else to write.
 ALIVE_EVERY = timedelta(hours=1)
@@ -77,7 +80,8 @@ class ServerContext:
     run, `deaf` when no server ran here, in unix seconds. `settle` waits a moment for rollouts to follow what
     was just committed. `git_url` is where devices reach the repositories hosted here, None where nothing
     listens for them; `pushed` is told whose branch `current` a push has moved, and `in_step` waits until a
-    client's repository (below `repositories`) is as it should be, or it is known why not.
+    client's repository (below `repositories`) is as it should be, or it is known why not. `externals` brings
+    those on other Git servers in step; it works by this context, and is set before anything listens.
     """
 
     database: Database
@@ -107,7 +111,7 @@ class ServerContext:
     settle: Callable[[], Awaitable[None]] = nothing_to_settle
     pushed: Callable[[str], None] = nobody_to_tell
     in_step: Callable[[str], Awaitable[None]] = nobody_to_wait_for
-    externals: object = None
+    externals: "Externals" = field(init=False)
 
     def __post_init__(self) -> None:
         self.changes = Changes(self.database)

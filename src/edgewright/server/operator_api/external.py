@@ -63,7 +63,7 @@ async def put_external(request: ServerRequest, client_id: str) -> Response[Exter
         raise ConflictError(f"device '{client_id}' is retired")
     is_first = before is None or before.kind != Kind.EXTERNAL
     expect(request, None if is_first or before is None else _described(_show(context, before)))
-    externals = _externals(context)
+    externals = context.externals
     url = checked_url(asked.url)
     access = checked(url, _access(externals, client_id, asked, is_first=is_first))
     try:
@@ -107,7 +107,7 @@ async def put_external(request: ServerRequest, client_id: str) -> Response[Exter
 async def make_webhook(request: ServerRequest, client_id: str) -> WebhookSecret:
     """Make a new secret with which the Git server tells of pushes; the one before counts no more."""
     context = context_of(request)
-    externals = _externals(context)
+    externals = context.externals
     await _external(context, client_id)
     secret = secrets.token_urlsafe(32)
     async with context.database.writing() as connection:
@@ -143,7 +143,7 @@ async def restore_external(request: ServerRequest, client_id: str) -> ExternalEn
     context, asked = context_of(request), await read_json(request, RestoreBranch)
     await _external(context, client_id)
     try:
-        await _externals(context).settle_rewritten(
+        await context.externals.settle_rewritten(
             client_id, is_replaced=asked.replace, actor=operator_of(request)
         )
     except RemoteError as error:
@@ -153,12 +153,6 @@ async def restore_external(request: ServerRequest, client_id: str) -> ExternalEn
 
 
 HANDLERS: Final = [show_external, put_external, make_webhook, look_at_external, restore_external]
-
-
-def _externals(context: ServerContext) -> Externals:
-    externals = context.externals
-    assert isinstance(externals, Externals)  # noqa: S101 - set before the server listens
-    return externals
 
 
 async def _external(context: ServerContext, client_id: str) -> Repository:
@@ -188,7 +182,7 @@ def _access(externals: Externals, client_id: str, asked: GivenExternal, *, is_fi
 
 def _show(context: ServerContext, repository: Repository) -> ExternalEntry:
     try:
-        access = _externals(context).files.load(repository.client_id)
+        access = context.externals.files.load(repository.client_id)
     except EdgewrightError:
         access = Access()  # `problem` says that it is gone
     return _entry(repository, access)

@@ -31,7 +31,6 @@ async def hear_hook(request: ServerRequest, client_id: str) -> Response[dict[str
     """Look at the repository soon, if the message is signed with its secret or shows that."""
     context = context_of(request)
     externals = context.externals
-    assert isinstance(externals, Externals)  # noqa: S101 - set before the server listens
     wait = externals.throttle.attempt(client_id, address_of(request), now=context.clock())
     if wait.total_seconds() > 0:
         raise ProblemError(
