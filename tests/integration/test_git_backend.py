@@ -83,6 +83,7 @@ def test_git_has_an_environment_of_its_own(script: Script, tmp_path: Path) -> No
     assert names <= {
         *("PATH", "HOME", "LC_ALL", "PWD", "OLDPWD", "SHLVL", "_"),
         *("GIT_TERMINAL_PROMPT", "GIT_NO_REPLACE_OBJECTS", "GIT_HTTP_EXPORT_ALL", "GIT_PROJECT_ROOT"),
+        *("GIT_ATTR_NOSYSTEM", "GIT_OPTIONAL_LOCKS", "GIT_NO_LAZY_FETCH"),
         *("PATH_INFO", "REQUEST_METHOD", "QUERY_STRING", "CONTENT_TYPE", "REMOTE_USER", "REMOTE_ADDR"),
         *("GATEWAY_INTERFACE", "SERVER_PROTOCOL"),
     }

@@ -224,3 +224,15 @@ def test_a_new_password_takes_the_place_of_the_old_one_at_once(server: ServerPro
     new = made()
     new.good("ls-remote", url)
     assert old.run("ls-remote", url).code == 128
+
+
+def test_a_branch_that_cannot_be_read_is_no_branch_that_is_gone(scene: Scene) -> None:
+    scene.bare.good("pack-refs", "--all")
+    branch = scene.bare.folder / "refs" / "heads" / "desired"
+    assert "refs/heads/desired" in scene.git().good("ls-remote", scene.url)
+    branch.write_text("what a broken disk left\n")
+    told = scene.git().run("ls-remote", scene.url)
+    assert told.code == 128
+    assert "500" in told.text
+    branch.unlink()
+    assert "refs/heads/desired" in scene.git().good("ls-remote", scene.url)

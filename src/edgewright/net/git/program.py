@@ -20,12 +20,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from edgewright.net.git.environment import environment, program_path
 from edgewright.protocol.errors import EdgewrightError
 
 PROGRAM, SIGNER = "git", "ssh-keygen"
 SLOWEST_BYTES, SLOWEST_SECONDS = 100, 60
 """A transfer that brings less than this each second, for as long, is given up."""
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROTOCOLS = "https:ssh:file"
 _ALLOCATION_BYTES = 256 * 1024 * 1024
 _DATA_BYTES = 512 * 1024 * 1024
@@ -418,23 +418,13 @@ class Git:
 
     def environment(self) -> dict[str, str]:
         """Return all that the program is told by its environment."""
-        return {
-            "PATH": os.environ.get("PATH") or _DEFAULT_PATH,
-            "HOME": "/nonexistent",
-            "LC_ALL": "C",
+        return environment(config=self._config) | {
             "TMPDIR": os.environ.get("TMPDIR") or "/tmp",  # noqa: S108 - where the machine has room
             "GIT_DIR": self.directory,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": self._config,
-            "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "/bin/false",
             "SSH_ASKPASS": "/bin/false",
-            "GIT_OPTIONAL_LOCKS": "0",
             "GIT_PROTOCOL_FROM_USER": "0",
             "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_NO_LAZY_FETCH": "1",
             "GIT_ALLOC_LIMIT": str(_ALLOCATION_BYTES),
             "GIT_SSH_VARIANT": "ssh",
         }
@@ -492,7 +482,7 @@ class Git:
 
 def need(program: str) -> str:
     """Return where `program` is; raise GitError when it is not installed."""
-    found = shutil.which(program, path=os.environ.get("PATH") or _DEFAULT_PATH)
+    found = shutil.which(program, path=program_path())
     if found is None:
         package = "openssh-client" if program == SIGNER else program
         raise GitError(

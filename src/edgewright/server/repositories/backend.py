@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import resource
-import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from edgewright.net.git.environment import environment
 from edgewright.protocol.problem import ProblemType
 from edgewright.protocol.repository import CURRENT, DESIRED
 from edgewright.server.problems import ProblemError
@@ -96,7 +96,7 @@ class Backend:
     def __init__(self, root: Path, hooks: Path, *, at_once: int | None = None) -> None:
         self._root = root
         self._turns = asyncio.Semaphore(at_once or max(4, 2 * (os.cpu_count() or 1)))
-        self.environment = environment(hooks)
+        self.environment = environment(settings=configuration(hooks)) | {"GIT_HTTP_EXPORT_ALL": "1"}
 
     async def answer(self, request: GitRequest, body: IO[bytes] | None, receive: Any, send: Any) -> None:
         """Have Git answer `request`; all of the request's body has been received.
@@ -157,25 +157,6 @@ class Backend:
             self._turns.release()
 
 
-def environment(hooks: Path) -> dict[str, str]:
-    """Return everything Git's process has as environment beside the request's own part."""
-    settings = configuration(hooks)
-    found = {
-        "PATH": program_path(),
-        "HOME": "/nonexistent",
-        "LC_ALL": "C",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_HTTP_EXPORT_ALL": "1",
-        "GIT_CONFIG_COUNT": str(len(settings)),
-    }
-    for number, (key, value) in enumerate(settings):
-        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return found
-
-
 async def start(
     words: Sequence[str],
     *,
@@ -210,13 +191,6 @@ def _limits() -> Iterator[str]:
     ):
         hard = resource.getrlimit(kind)[1]
         yield str((most if hard == resource.RLIM_INFINITY else min(most, hard)) // unit)
-
-
-def program_path() -> str:
-    """Return where programs are looked for: where this server finds git, then where systems have theirs."""
-    found = shutil.which("git")
-    own = [str(Path(found).parent)] if found else []
-    return ":".join([*own, "/usr/local/bin", "/usr/bin", "/bin"])
 
 
 def _gateway(request: GitRequest, root: Path) -> dict[str, str]:

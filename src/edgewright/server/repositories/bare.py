@@ -5,6 +5,7 @@ moment leaves the repository as it was, or as it was to become. Git itself may w
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
 
+from edgewright.net.git.environment import environment
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.repository import DESIRED
 from edgewright.server.errors import ServerError
@@ -33,9 +35,12 @@ CONFIG = b"""\
 [maintenance]
 	auto = false
 """
+# The repositories may belong to another user than the one who runs a command (`--data`).
+_SETTINGS = (("safe.directory", "*"),)
 # Who is cut off while a branch moves leaves its lock; nobody holds one that long.
 _LOCK_SECONDS = 60
 _PIECE = 64 * 1024
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class RepositoryError(ServerError):
@@ -90,22 +95,21 @@ class Bare:
             shutil.rmtree(self.path)
 
     def branch(self, name: str) -> str | None:
-        """Return the commit a branch (its full name) is at, None if there is none."""
+        """Return the commit a branch (its full name) is at, None if there is none.
+
+        Its own file counts, and is read first: Git removes it only once the branch is packed. One that names
+        no commit is an error, as by what was packed before the branch would seem to have gone back.
+        """
+        path = self.path / name
         try:
-            return (self.path / name).read_text("ascii").strip() or None
-        except FileNotFoundError:
-            pass
+            text = path.read_text("ascii").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return self._packed(name)
         except (OSError, ValueError) as error:
-            raise RepositoryError(f"{self.path / name}: {error}") from error
-        try:
-            packed = (self.path / "packed-refs").read_text("utf-8")
-        except FileNotFoundError:
-            return None
-        for line in packed.splitlines():
-            commit, _, packed_name = line.partition(" ")
-            if packed_name == name:
-                return commit
-        return None
+            raise RepositoryError(f"{path}: {error}") from error
+        if not _COMMIT.fullmatch(text):
+            raise RepositoryError(f"{path}: expected the id of a commit, not {text[:80]!r}")
+        return text
 
     def move(self, name: str, commit: str, *, expected: str | None) -> None:
         """Have a branch be at `commit`; raises `RepositoryError` if it is not where it is expected to be."""
@@ -132,6 +136,19 @@ class Bare:
         _sync(folder)
         return name
 
+    def _packed(self, name: str) -> str | None:
+        path = self.path / "packed-refs"
+        try:
+            lines = path.read_text("ascii", errors="replace").splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise RepositoryError(f"{path}: {error}") from error
+        pairs = (line.partition(" ") for line in lines)
+        return next(
+            (commit for commit, _, packed in pairs if packed == name and _COMMIT.fullmatch(commit)), None
+        )
+
     @contextmanager
     def reading(self) -> Iterator["Reader"]:
         """Read objects while the block runs."""
@@ -153,7 +170,7 @@ class Reader:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=environment(),
+                env=environment(settings=_SETTINGS),
                 cwd="/",
             )
         except OSError as error:
@@ -221,32 +238,13 @@ def run_git(bare: Bare, *arguments: str, seconds: float) -> "subprocess.Complete
             ["git", f"--git-dir={bare.path}", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=environment(),
+            env=environment(settings=_SETTINGS),
             cwd="/",
             timeout=seconds,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RepositoryError(f"{bare.path}: git {arguments[0]}: {error}") from error
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of Git's programs here: nothing of ours, and no configuration of others."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": "/nonexistent",
-        "LC_ALL": "C",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_CONFIG_COUNT": "1",
-        # The repositories may belong to another user than the one who runs a command (`--data`).
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_NO_LAZY_FETCH": "1",
-    }
 
 
 @contextmanager

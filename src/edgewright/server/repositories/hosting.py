@@ -32,6 +32,7 @@ from edgewright.server.domain.throttle import Throttle
 from edgewright.server.problems import Answer, ProblemError, answer_to
 from edgewright.server.repositories.answers import ADVERTISEMENT, answer_from_memory
 from edgewright.server.repositories.backend import PUSH_BYTES, Backend, GitRequest
+from edgewright.server.repositories.bare import RepositoryError
 from edgewright.server.repositories.credentials import Credentials, is_right
 from edgewright.server.repositories.incoming import GoneError, StalledError, spool
 from edgewright.server.repositories.leftovers import tidy
@@ -320,6 +321,9 @@ def _named(error: Exception) -> Exception:
     """Return `error` as what the one place for answers knows."""
     if isinstance(error, GitWireError):
         return ProblemError(ProblemType.INVALID_REQUEST, str(error))
+    if isinstance(error, RepositoryError):
+        # The keeper of repositories tells those whom it concerns why.
+        return ProblemError(ProblemType.BLANK, "the repository cannot be read on this server", status=500)
     if isinstance(error, IdentityError):
         return ProblemError(
             ProblemType.NOT_AUTHORIZED, f"the certificate you present opens nothing here: {error}"

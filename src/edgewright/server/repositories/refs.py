@@ -6,16 +6,15 @@ moved it: this server, a push, or a person with `git` in the directory.
 """
 
 import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.protocol.repository import CURRENT, DESIRED
+from edgewright.server.repositories.bare import Bare
 
 # A file that changed so shortly before it was read may change again without its time telling.
 _YOUNG_NANOSECONDS = 100_000_000
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 Stamp = tuple[int, int, int, int]
 
@@ -45,7 +44,10 @@ class Refs:
         return self._root / f"{client_id}.git"
 
     def of(self, client_id: str) -> RefTable | None:
-        """Return where the branches of a client's repository stand, None without a repository."""
+        """Return where the branches of a client's repository stand, None without a repository.
+
+        Raises `RepositoryError` where that cannot be read: a device must not hear that a branch is gone.
+        """
         path = self.path_of(client_id)
         stamp = _stamp(path)
         if stamp is None:
@@ -54,7 +56,8 @@ class Refs:
         known = self._known.get(client_id)
         if known is not None and known[0] == stamp:
             return known[1]
-        table = _read(path)
+        bare = Bare(path)
+        table = RefTable(bare.branch(DESIRED), bare.branch(CURRENT))
         if time.time_ns() - max(stamp[0], stamp[1]) > _YOUNG_NANOSECONDS:
             self._known[client_id] = (stamp, table)
         return table
@@ -71,27 +74,3 @@ def _stamp(path: Path) -> Stamp | None:
     except FileNotFoundError:
         return heads.st_mtime_ns, 0, 0, 0
     return heads.st_mtime_ns, packed.st_mtime_ns, packed.st_size, packed.st_ino
-
-
-def _read(path: Path) -> RefTable:
-    """Read both branches, first the file of each: Git removes it only once the branch is packed."""
-    loose = {name: _loose(path / name) for name in (DESIRED, CURRENT)}
-    packed = _packed(path / "packed-refs") if None in loose.values() else {}
-    return RefTable(*(loose[name] or packed.get(name) for name in (DESIRED, CURRENT)))
-
-
-def _loose(path: Path) -> str | None:
-    try:
-        text = path.read_text("ascii").strip()
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
-        return None
-    return text if _COMMIT.fullmatch(text) else None
-
-
-def _packed(path: Path) -> dict[str, str]:
-    try:
-        lines = path.read_text("ascii", errors="replace").splitlines()
-    except FileNotFoundError:
-        return {}
-    pairs = (line.partition(" ") for line in lines)
-    return {name: commit for commit, _, name in pairs if _COMMIT.fullmatch(commit)}
