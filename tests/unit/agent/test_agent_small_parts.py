@@ -1,5 +1,6 @@
 """Paths, objects, status, settings, log lines and lock files."""
 
+import fcntl
 import os
 
 import pytest
@@ -247,6 +248,16 @@ def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
     os.close(held)
     assert holder(path) is None
     os.close(lock(path))
+
+
+def test_who_only_looks_at_a_lock_keeps_nobody_out(tmp_path, monkeypatch):
+    path = str(tmp_path / "lock")
+    looking = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(os, "sched_yield", lambda: os.close(looking))
+    held = lock(path)
+    assert holder(path) == os.getpid()
+    os.close(held)
 
 
 def test_a_round_that_cannot_make_its_lock_ends_with_a_message_and_not_with_a_traceback(tmp_path, capsys):
