@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,28 @@ def test_a_local_path_needs_no_server(tmp_path, fleet, signer):
     head = fleet.publish()
     with rig.running():
         wait_until(lambda: told(fleet, "adopted.json").get("commit") == head, what="it is taken up")
+
+
+@pytest.mark.requirement("S-26")
+def test_while_a_fetch_goes_on_the_status_says_so_and_since_when(tmp_path, fleet, signer, monkeypatch):
+    gate = tmp_path / "gate"
+    gate.touch()
+    monkeypatch.setenv("EDGEWRIGHT_FAILPOINTS", f"courier.fetched=pause:{gate}")
+    rig = AgentRig(tmp_path / "agent", Authority.create())
+    enrolled = rig.enroll_git(["--git", str(fleet.repository)], signer.write(tmp_path / "signers"))
+    assert enrolled.returncode == 0, enrolled.stderr
+    assert rig.status()["repository"]["under_way"] is None
+    before = datetime.now(UTC).replace(microsecond=0)
+    head = fleet.publish()
+    with rig.running():
+        wait_until((tmp_path / "gate.reached").exists, what="a courier in the middle of a fetch")
+        told = rig.status()["repository"]["under_way"]
+        assert told["doing"] == "fetch"
+        assert before <= datetime.fromisoformat(told["since"]) <= datetime.now(UTC)
+        assert told["process"] == int((tmp_path / "gate.reached").read_text())
+        shown = rig.command("status").stdout
+        assert "under way" in shown
+        assert "a fetch from the repository, begun" in shown
+        gate.unlink()
+        wait_until(lambda: (fleet.adopted() or {}).get("commit") == head, what="it is taken up")
+        wait_until(lambda: rig.status()["repository"]["under_way"] is None, what="nothing is under way")

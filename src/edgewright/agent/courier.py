@@ -42,6 +42,7 @@ from edgewright.agent.git.repository import (
     TOLD,
     Repository,
 )
+from edgewright.agent.git.under_way import Doing, note
 from edgewright.agent.locks import AlreadyRunningError, lock
 from edgewright.agent.outbox import Outbox, Report
 from edgewright.agent.paths import Paths
@@ -65,7 +66,7 @@ _DAMAGE = ("git.damaged", "git.missing", "git.failed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """Everything a courier works with; `say` tells the watch, `now` unix seconds.
+    """Everything a courier works with; `say` tells the watch, `begin` whoever looks, `now` is unix seconds.
 
     `signers` is the text of the file this device was told at enrolment, empty without one.
     """
@@ -75,6 +76,7 @@ class Errand:
     relation: str
     signers: str
     say: Callable[[str], None]
+    begin: Callable[[Doing], None]
     now: Callable[[], float] = time.time
 
 
@@ -321,11 +323,13 @@ def run_errands(errand: Errand, *, fetching: bool, pushing: bool) -> None:
     repository = errand.repository
     for attempt in (1, 2):
         try:
+            errand.begin(Doing.FETCH if fetching else Doing.PUSH)
             repository.open()
             heads = repository.heads()
             if fetching:
                 fetch(errand, heads)
             if pushing:
+                errand.begin(Doing.PUSH)
                 push(errand, heads)
         except GitError as error:
             if error.code not in _DAMAGE or attempt == 2 or repository.is_whole():
@@ -348,6 +352,7 @@ def opened(
     paths.make()
     held = _locked(paths.courier_lock, patience)
     try:
+        note(held, Doing.READY)
         identity = Identity(paths.identity)
         access = GitAccess.load(paths.identity)
         if access is None:
@@ -369,6 +374,7 @@ def opened(
                 relation=identity.relation,
                 signers=_signers(access),
                 say=lambda line: say(access.redact(line)),
+                begin=lambda doing: note(held, doing),
             )
         finally:
             store.close()

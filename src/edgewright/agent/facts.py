@@ -19,6 +19,7 @@ from edgewright.agent.contact import Contact
 from edgewright.agent.conversation import LAST_CONTACT, LAST_PROBLEM
 from edgewright.agent.git import notes
 from edgewright.agent.git.access import GitAccess
+from edgewright.agent.git.under_way import under_way
 from edgewright.agent.ledger import Ledger
 from edgewright.agent.locks import holder
 from edgewright.agent.outbox import Outbox
@@ -47,7 +48,7 @@ def facts(paths: Paths, store: Store, site: Site, *, clock: Clock = SYSTEM) -> d
     trust = assess(store, clock)
     return {
         "identity": _identity(paths),
-        "repository": {"commit": notes.taken_up(store) or None, "refused": notes.refusal(store)},
+        "repository": _repository(paths, store),
         "running": holder(paths.watch_lock),
         "disk": {"free_bytes": free_bytes(paths.root), "needed_bytes": RESERVE_BYTES},
         "contact": _contact(paths, store, len(outbox)),
@@ -150,6 +151,21 @@ def _identity(paths: Paths) -> dict[str, Any]:
         }
     except EdgewrightError as error:
         return {"problem": str(error)}
+
+
+def _repository(paths: Paths, store: Store) -> dict[str, Any]:
+    at_work = under_way(paths.courier_lock)
+    return {
+        "commit": notes.taken_up(store) or None,
+        "refused": notes.refusal(store),
+        "under_way": None
+        if at_work is None
+        else {
+            "doing": at_work.doing.value,
+            "since": moment(at_work.since),
+            "process": at_work.process,
+        },
+    }
 
 
 def _contact(paths: Paths, store: Store, waiting: int) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SHOWN_EVENTS = 5
 NOUNS = {"install": "installation", "update": "update", "remove": "removal"}
+UNDER_WAY = {"fetch": "a fetch from the repository", "push": "reports to the repository"}
 Facts = Mapping[str, Any]
 
 
@@ -81,7 +82,7 @@ def _device(facts: Facts, now: datetime) -> Iterator[tuple[str, str]]:
     if identity.get("transport") == "git":
         yield "transport", "git"
         yield "repository", identity["repository"]
-        yield from _repository(facts["repository"])
+        yield from _repository(facts["repository"], now)
     yield "fleet manager", identity.get("url", "")
     yield "device id", identity.get("device_id", "")
     yield "watch", f"running, process {facts['running']}" if facts["running"] else "not running"
@@ -93,12 +94,18 @@ def _device(facts: Facts, now: datetime) -> Iterator[tuple[str, str]]:
     yield "reports to send", str(contact["reports_waiting"])
 
 
-def _repository(repository: Facts) -> Iterator[tuple[str, str]]:
+def _repository(repository: Facts, now: datetime) -> Iterator[tuple[str, str]]:
+    from edgewright.cli.output import ago
+
     yield "commit", (repository["commit"] or "none taken up yet")[:16]
     refused = repository["refused"]
     if refused is not None:
         which = f"commit {refused['commit'][:12]}" if refused["commit"] else "the branch 'desired'"
         yield "refused", f"{which}, since {local(refused['since'])}: {refused['reason']}"
+    at_work = repository["under_way"]
+    if at_work is not None:
+        begun = f"begun {ago(at_work['since'], now)}, process {at_work['process']}"
+        yield "under way", f"{UNDER_WAY[at_work['doing']]}, {begun}"
 
 
 def _disk_trouble(disk: Facts) -> str:

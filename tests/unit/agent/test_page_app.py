@@ -2,9 +2,11 @@
 
 import functools
 import html
+import os
 import re
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,11 +16,15 @@ from edgewright.agent.consent.approvals import Approvals
 from edgewright.agent.consent.audit import Audit
 from edgewright.agent.consent.wishes import Wishes
 from edgewright.agent.desk import open_desk
+from edgewright.agent.git.access import GitAccess
+from edgewright.agent.git.under_way import Doing, note
+from edgewright.agent.locks import lock
 from edgewright.agent.page import password
 from edgewright.agent.page.app import App
 from edgewright.agent.page.session import COOKIE, SECONDS
 from edgewright.agent.page.wire import Request
 from edgewright.agent.visible import visible
+from edgewright.net.git.url import RepositoryUrl
 from edgewright.protocol.consent import Reason, Verdict
 from support.site_scene import NEW, SHOP, Scene
 
@@ -397,3 +403,23 @@ def test_hostile_names_and_messages_are_shown_and_never_obeyed(browser, name, me
 def test_a_host_that_cannot_be_read_is_not_ours(browser, host):
     browser.host = host
     assert browser.ask("GET", "/login").status in {HTTPStatus.OK, HTTPStatus.MISDIRECTED_REQUEST}
+
+
+def test_a_fetch_that_goes_on_is_shown_until_it_is_over(browser, scene):
+    identity = Path(scene.paths.identity)
+    identity.mkdir(parents=True)
+    (identity / "server.json").write_text('{"url": "", "device_id": "edge-01", "transport": "git"}')
+    access = GitAccess(str(identity), url=RepositoryUrl("https://git.example/edge-01.git"), kind="none")
+    (identity / "git.json").write_bytes(access.render())
+    browser.sign_in()
+    assert "Under way" not in text_of(browser.page())
+    held = lock(scene.paths.courier_lock)
+    note(held, Doing.READY)
+    assert "Under way" not in text_of(browser.page())
+    note(held, Doing.FETCH)
+    os.utime(held, (scene.now - 600, scene.now - 600))
+    assert "Under way a fetch from it, begun 10 min ago" in text_of(browser.page())
+    note(held, Doing.PUSH)
+    assert "Under way reports to it" in text_of(browser.page())
+    os.close(held)
+    assert "Under way" not in text_of(browser.page())

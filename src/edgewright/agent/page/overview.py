@@ -14,6 +14,7 @@ from edgewright.agent.page.week import Interval, Week, draw
 from edgewright.agent.page.words import KINDS, Clock, counted, state_of
 
 SHOWN_EVENTS = 8
+_UNDER_WAY = {"fetch": "a fetch from it", "push": "reports to it"}
 Facts = Mapping[str, Any]
 
 
@@ -86,6 +87,9 @@ def _small_facts(facts: Facts, clock: Clock) -> Iterator[Html]:
         refused = facts["repository"]["refused"]
         trouble = "" if refused is None else f"; what is there was refused: {refused['reason']}"
         yield _fact("Repository", f"{facts['identity']['repository']}{trouble}")
+        at_work = facts["repository"]["under_way"]
+        if at_work is not None:
+            yield _fact("Under way", f"{_UNDER_WAY[at_work['doing']]}, begun {clock.ago(at_work['since'])}")
     if waiting:
         yield _fact("To be sent", counted(waiting, "report", "reports"))
 
