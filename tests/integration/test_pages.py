@@ -258,7 +258,7 @@ LIVE = """<!doctype html><html lang="en"><head><title>%s</title><meta name="csrf
 <script src="/static/vendor/htmx.min.js" defer></script>
 <script src="/static/vendor/idiomorph-ext.min.js" defer></script>
 <script src="/static/app.js" defer></script></head>
-<body data-topics="devices"><p id="offline" hidden></p><input aria-label="Outside">
+<body data-topics="devices" data-address="/live-page"><p id="offline" hidden></p><input aria-label="Outside">
 <div id="live"><p id="word">%s</p><details id="more"><summary>More</summary>Details of %s</details>
 <form id="form"><input aria-label="Inside" name="a" value=""></form><button id="button">Press</button></div>
 </body></html>"""

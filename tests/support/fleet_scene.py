@@ -9,6 +9,8 @@ from typing import Any
 
 from support.foreign_client import ForeignClient, capabilities
 from support.operating import description, package, tar_of, upload
+from support.packages import describing, write_package
+from support.processes import wait_until
 from support.server_process import ServerProcess
 
 APPLICATION = "shop"
@@ -54,6 +56,27 @@ def deploy(server: ServerProcess, name: str) -> Any:
     """Deploy the application on a device and return the deployment."""
     wish = {"application": APPLICATION, "version": "1.0.0", "device": name, "name": f"{APPLICATION}-{name}"}
     return server.operator.post("/deployments", wish)
+
+
+def offer_packages(server: ServerProcess, folder: Path) -> None:
+    """Have a folder with one good package and one that nobody can take looked through."""
+    write_package(folder / "press", describing("press", "2.0.0", files=None))
+    (folder / "broken").mkdir()
+    (folder / "broken" / "margo.yaml").write_text("id: [")
+    about = {"name": "folder", "kind": "folder", "location": str(folder), "every_minutes": None}
+    server.operator.post("/sources", about)
+    wait_until(
+        lambda: server.operator.get("/sources/folder")["status"]["state"] not in {"running", "never"},
+        what="the folder was not looked through",
+    )
+
+
+def assign(server: ServerProcess) -> None:
+    """Have an application assigned to some devices, so that there is a rollout to look at."""
+    wish = {"application": "shop", "version": "1.0.0", "target": {"selector": "site=berlin"}}
+    for version, status in (("1.0.0", 201), ("1.1.0", 200)):
+        answer = server.operator.request("PUT", "/assignments/shop-in-berlin", wish | {"version": version})
+        assert answer.status == status, answer.body
 
 
 def site(name: str, policy: dict[str, Any], **members: Any) -> dict[str, Any]:

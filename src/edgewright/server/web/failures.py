@@ -9,13 +9,15 @@ from typing import Any
 
 import msgspec
 from litestar import Response
+from litestar.exceptions import MethodNotAllowedException
 from litestar.types import ASGIApp
 
 from edgewright.protocol.problem import Problem
 from edgewright.server.context import ServerRequest
 from edgewright.server.guard import identify, is_api
 from edgewright.server.problems import Answer, answer_for, answer_to
-from edgewright.server.web.pages import HTML, SECURITY_HEADERS, page
+from edgewright.server.web.addresses import page_address
+from edgewright.server.web.pages import HTML, SECURITY_HEADERS, page, see_other
 
 _TITLES = {
     401: "Sign in first",
@@ -39,6 +41,10 @@ def answer_on_web(request: ServerRequest, error: Exception) -> Response[Any]:
         return _note(request, error)
     if is_api(request) or "text/html" not in request.headers.get("accept", ""):
         return answer_for(request, error)
+    if request.method == "GET" and isinstance(error, MethodNotAllowedException):
+        # Whoever opens the address of a form, from the history or a bookmark, wants the page it stands on.
+        query = f"?{request.url.query}" if request.url.query else ""
+        return see_other(page_address(request.app, request.url.path) + query)
     return _FailurePage(request, answer_to(error, method=request.method, path=request.url.path))
 
 

@@ -21,6 +21,7 @@ from litestar.datastructures import Cookie
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.roles import Actor, Role
 from edgewright.server.web import moments
+from edgewright.server.web.addresses import page_address
 from edgewright.server.web.navigation import NAVIGATION
 from edgewright.server.web.words import Tone, word
 
@@ -66,17 +67,19 @@ def page(
 
     Each also gets `actor`, `csrf`, `now` and `path`; `may(role)`, whether the actor may do that;
     `here(name=value)`, this page's own address with some of its query changed (None takes one away);
-    and `ui`, the macros of `parts.html`.
+    and `ui`, the macros of `parts.html`. What a form is answered with has the address of the page that the
+    form stands on: there it is found again, by links and by its own refresh.
     """
     notice = None if LIVE_HEADER in request.headers else _read_notice(request.cookies.get(_NOTICE))
     actor: Actor | None = request.scope.get("actor")  # type: ignore[assignment]
+    path = request.url.path if request.method == "GET" else page_address(request.app, request.url.path)
     common = {
         "actor": actor,
         "csrf": request.scope.get("csrf", ""),
         "now": context_of(request).clock(),
-        "path": request.url.path,
+        "path": path,
         "may": lambda role: actor is not None and actor.role.covers(Role(role)),
-        "here": _here(request),
+        "here": _here(path, request.url.query),
         **(values or {}),
     }
     common["ui"] = ENVIRONMENT.get_template("parts.html").make_module(common)
@@ -128,15 +131,16 @@ def _read_notice(value: str | None) -> Notice | None:
         return None
 
 
-def _here(request: ServerRequest) -> Any:
+def _here(path: str, query: str) -> Any:
     """Return what changes this page's query: `here(state="failed", after=None)`."""
-    present = parse_qsl(request.url.query, keep_blank_values=True)
+    present = parse_qsl(query, keep_blank_values=True)
+    address = quote(path)
 
     def here(**changes: Any) -> str:
         kept = [(name, value) for name, value in present if name not in changes]
         added = [(name, str(value)) for name, value in changes.items() if value is not None]
-        query = urlencode(kept + added)
-        return f"{request.url.path}?{query}" if query else request.url.path
+        changed = urlencode(kept + added)
+        return f"{address}?{changed}" if changed else address
 
     return here
 

@@ -6,7 +6,7 @@ kept.
 
 from typing import Any, Final
 
-from litestar import Response, get, post
+from litestar import Response, post
 
 from edgewright.server.context import ServerRequest
 from edgewright.server.errors import ConflictError, Fault, InvalidError
@@ -18,12 +18,6 @@ from edgewright.server.operator_api.repositories import (
 )
 from edgewright.server.web.devices import device_page
 from edgewright.server.web.pages import see_other
-
-
-@get(["/devices/{client_id:str}/repository", "/devices/{client_id:str}/repository/credentials"])
-async def show(request: ServerRequest, client_id: str) -> Response[str]:
-    """Show the device: what its forms were answered with asks for its own address when something changes."""
-    return await device_page(request, client_id)
 
 
 @post("/devices/{client_id:str}/repository", status_code=303)
@@ -54,4 +48,4 @@ async def make_secret(request: ServerRequest, client_id: str) -> Response[Any]:
     return await device_page(request, client_id, secret=made)
 
 
-HANDLERS: Final = [show, host, remove, make_secret]
+HANDLERS: Final = [host, remove, make_secret]

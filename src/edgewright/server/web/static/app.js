@@ -24,6 +24,8 @@
     },
   };
 
+  // What a form was answered with is under the address of the form, where nothing can be fetched.
+  const { address } = document.body.dataset;
   let took = 0;
   let refreshing = false;
   let again = false;
@@ -36,7 +38,7 @@
     refreshing = true;
     const begun = performance.now();
     try {
-      const answer = await fetch(location.href, {
+      const answer = await fetch(address, {
         headers: { accept: "text/html", "x-edgewright-live": "1" }, cache: "no-store", signal: AbortSignal.timeout(PATIENCE),
       });
       if (answer.redirected || answer.status === 401) {
@@ -82,7 +84,7 @@
     if (document.querySelector("form[data-touched]")) {
       tell("lost", "Signed out: load the page again to go on");
     } else {
-      location.reload();
+      location.replace(address);
     }
   }
 
