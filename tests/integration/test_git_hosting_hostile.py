@@ -1,28 +1,21 @@
 """What strangers and broken devices send to the Git listener: a clear answer, and nothing hurt."""
 
-import base64
 import gzip
 import json
-import os
-import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from support.certificates import Authority
-from support.hosted import PASSWORD, TOKEN, Scene, opened, with_certificate
+from support.git_listener import GIT2, LIST, Wire, fetching, fill, shown
+from support.hosted import TOKEN, Scene, opened, with_certificate
 from support.processes import wait_until
 from support.server_process import ServerProcess
-
-LIST = "0014command=ls-refs\n0000"
-GIT2 = "git-protocol: version=2\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -43,50 +36,6 @@ def scene(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Sc
 def own(server: ServerProcess, tmp_path: Path, request: pytest.FixtureRequest) -> Scene:
     """A device of its own for one test."""
     return opened(server, f"own-{abs(hash(request.node.nodeid)):x}", tmp_path)
-
-
-class Wire:
-    """A TLS connection to the Git listener, without a client certificate, for bytes as they are."""
-
-    def __init__(self, scene: Scene) -> None:
-        parts = urlsplit(scene.server.git_url)
-        context = ssl.create_default_context(cafile=str(scene.authority))
-        plain = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30)
-        self.socket = context.wrap_socket(plain, server_hostname=parts.hostname)
-        self._left = b""
-
-    def __enter__(self) -> "Wire":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-    def send(self, text: str | bytes) -> "Wire":
-        self.socket.sendall(text.encode("latin-1") if isinstance(text, str) else text)
-        return self
-
-    def answer(self, *, has_body: bool = True) -> tuple[int, dict[str, str], bytes]:
-        """Read one answer that says its length."""
-        while b"\r\n\r\n" not in self._left:
-            self._more()
-        head, _, self._left = self._left.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        length = int(headers.get("content-length", "0")) if has_body else 0
-        while len(self._left) < length:
-            self._more()
-        body, self._left = self._left[:length], self._left[length:]
-        return int(first.split()[1]), headers, body
-
-    def _more(self) -> None:
-        piece = self.socket.recv(65536)
-        assert piece, f"closed after {self._left!r}"
-        self._left += piece
-
-
-def shown(scene: Scene) -> str:
-    secret = base64.b64encode(f"{scene.name}:{PASSWORD}".encode()).decode()
-    return f"authorization: Basic {secret}\r\n"
 
 
 def ask(scene: Scene, method: str, target: str, headers: str = "", body: bytes = b"") -> tuple[int, Any]:
@@ -295,29 +244,6 @@ def test_certificates_of_others_open_nothing(scene: Scene, tmp_path: Path) -> No
     assert_unhurt(scene)
 
 
-def fill(scene: Scene, size: int) -> None:
-    """Have something large on the branch that the device fetches."""
-    noise = os.urandom(size)
-    blob = scene.bare.good("hash-object", "-w", "--stdin", data=noise)
-    tree = scene.bare.good("mktree", data=f"100644 blob {blob}\tnoise\n".encode())
-    head = scene.bare.good("commit-tree", "-m", "noise", "-p", "refs/heads/desired", tree)
-    scene.bare.good("update-ref", "refs/heads/desired", head)
-
-
-def fetching(scene: Scene) -> Wire:
-    """Begin a fetch and do not read it; the server is answering when this returns."""
-    head = scene.bare.good("rev-parse", "refs/heads/desired")
-    body = f"0011command=fetch000100{len(head) + 10:02x}want {head}\n0009done\n0000".encode()
-    wire = Wire(scene)
-    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    wire.send(
-        f"POST /{scene.name}.git/git-upload-pack HTTP/1.1\r\nhost: x\r\n{shown(scene)}{GIT2}"
-        f"content-type: application/x-git-upload-pack-request\r\ncontent-length: {len(body)}\r\n\r\n"
-    ).send(body)
-    assert wire.socket.recv(12) == b"HTTP/1.1 200"
-    return wire
-
-
 def test_one_device_has_few_requests_at_once_and_others_do_not_wait_for_it(own: Scene, scene: Scene) -> None:
     fill(own, 30_000_000)
     target = f"/{own.name}.git/info/refs?service=git-receive-pack"
@@ -330,3 +256,111 @@ def test_one_device_has_few_requests_at_once_and_others_do_not_wait_for_it(own: 
         assert_unhurt(scene)
         scene.git().good("-c", "protocol.version=0", "ls-remote", scene.url)
     wait_until(lambda: ask(own, "HEAD", target)[0] == 405, what="not answered")
+
+
+DISCOVERY = "/edge-01.git/info/refs?service=git-upload-pack"
+POST_LIST = (
+    "POST /edge-01.git/git-upload-pack HTTP/1.1\r\nhost: x\r\n"
+    "content-type: application/x-git-upload-pack-request\r\n"
+)
+
+
+def test_who_asks_whether_to_send_the_body_is_told_to_go_on_or_refused_without_it(scene: Scene) -> None:
+    with Wire(scene) as wire:
+        head = f"{POST_LIST}expect: 100-continue\r\ncontent-length: {len(LIST)}\r\n{GIT2}"
+        wire.send(f"{head}{shown(scene)}\r\n")
+        assert wire.answer()[0] == 100
+        status, _, body = wire.send(LIST).answer()
+        assert status == 200
+        assert b"refs/heads/desired" in body
+        assert wire.send(f"{head}\r\n").answer()[0] == 401
+
+
+@pytest.mark.parametrize("trailers", ["", "x-sum: 1\r\nauthorization: Bearer of somebody else's\r\n"])
+def test_bodies_come_in_chunks_and_what_follows_them_means_nothing(scene: Scene, trailers: str) -> None:
+    with Wire(scene) as wire:
+        for _ in range(2):
+            wire.send(f"{POST_LIST}{GIT2}{shown(scene)}transfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n")
+            for char in LIST:
+                wire.send(f"1;more=x\r\n{char}\r\n")
+            status, _, body = wire.send(f"0\r\n{trailers}\r\n").answer()
+            assert status == 200
+            assert b"refs/heads/desired" in body
+
+
+@pytest.mark.parametrize(
+    "endless",
+    ["0\r\n" + "x: y\r\n" * 50_000, "0\r\nx: " + "y" * 300_000, "1;" + "x" * 300_000],
+    ids=["trailers", "a trailer", "a chunk"],
+)
+def test_what_stands_around_a_body_has_an_end(scene: Scene, endless: str) -> None:
+    with Wire(scene) as wire:
+        head = f"{POST_LIST}{GIT2}{shown(scene)}transfer-encoding: chunked\r\n\r\n"
+        assert wire.send(head + "4\r\n0014\r\n").send(endless).answer()[0] == 431
+    assert_unhurt(scene)
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(scene: Scene) -> None:
+    get = f"GET {DISCOVERY} HTTP/1.1\r\nhost: x\r\n{shown(scene)}{GIT2}\r\n"
+    by_git = f"GET {DISCOVERY} HTTP/1.1\r\nhost: x\r\n{shown(scene)}\r\n"
+    post = f"{POST_LIST}{GIT2}{shown(scene)}content-length: {len(LIST)}\r\n\r\n{LIST}"
+    with Wire(scene) as wire:
+        wire.send((post + by_git + get) * 3)
+        for _ in range(3):
+            assert b"refs/heads/desired" in wire.answer()[2]
+            assert wire.answer()[2].startswith(b"001e# service=git-upload-pack\n0000")
+            assert b"version 2" in wire.answer()[2]
+
+
+def test_http_1_0_is_answered_and_the_connection_closed(scene: Scene) -> None:
+    with Wire(scene) as wire:
+        wire.send(f"GET {DISCOVERY} HTTP/1.0\r\n{shown(scene)}{GIT2}\r\n")
+        status, headers, body = wire.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        assert b"version 2" in body
+        assert wire.is_at_end()
+    with Wire(scene) as wire:
+        head = POST_LIST.replace("HTTP/1.1", "HTTP/1.0")
+        wire.send(f"{head}{shown(scene)}{GIT2}content-length: {len(LIST)}\r\n\r\n{LIST}")
+        assert b"refs/heads/desired" in wire.answer()[2]
+        assert wire.is_at_end()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        pytest.param(f"GET {DISCOVERY} HTTP/9.9\r\n\r\n", 400, id="a version of its own"),
+        pytest.param(f"GET {DISCOVERY}\r\n\r\n", 401, id="no version"),
+        pytest.param("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="HTTP/2"),
+        pytest.param("SSH-2.0-OpenSSH_9.2\r\n", 400, id="another protocol"),
+        pytest.param(
+            f"{POST_LIST}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            id="two lengths",
+        ),
+        pytest.param(f"{POST_LIST}content-length: 4\r\ncontent-length: 5\r\n\r\n", 400, id="a length twice"),
+        pytest.param(f"{POST_LIST}content-length: -4\r\n\r\n", 400, id="less than nothing"),
+        pytest.param(f"{POST_LIST}content-length: 4e3\r\n\r\n", 400, id="no number"),
+        pytest.param(f"GET {DISCOVERY} HTTP/1.1\r\nx-y : 1\r\n\r\n", 400, id="a blank in a name"),
+        pytest.param(f"GET {DISCOVERY} HTTP/1.1\r\nx: a\0b\r\n\r\n", 400, id="a control in a header"),
+        pytest.param(f"GET /{'a' * 40_000} HTTP/1.1\r\nhost: x\r\n\r\n", 431, id="an endless address"),
+        pytest.param(f"GET {DISCOVERY} HTTP/1.1\r\nx: {'a' * 40_000}\r\n\r\n", 431, id="an endless header"),
+        pytest.param(f"GET {DISCOVERY} HTTP/1.1\r\n{'a: b' * 20_000}\r\n", 431, id="headers without end"),
+        pytest.param("CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\n\r\n", 400, id="a proxy"),
+        pytest.param("OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n", 401, id="all of it"),
+        pytest.param(f"GET https://x{DISCOVERY} HTTP/1.1\r\nhost: x\r\n\r\n", 401, id="as to a proxy"),
+    ],
+)
+def test_what_is_no_request_is_answered_and_hurts_nobody(scene: Scene, request_: str, status: int) -> None:
+    with Wire(scene) as wire:
+        assert wire.send(request_).answer()[0] == status
+    assert_unhurt(scene)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "host: EXAMPLE.ORG:9443\r\n", "host: [::1]\r\n", "host: a\r\nhost: b\r\n"]
+)
+def test_the_name_by_which_the_server_is_called_opens_and_closes_nothing(scene: Scene, host: str) -> None:
+    with Wire(scene) as wire:
+        wire.send(f"GET {DISCOVERY} HTTP/1.1\r\n{host}{shown(scene)}{GIT2}\r\n")
+        assert wire.answer()[0] == 200

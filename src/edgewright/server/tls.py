@@ -35,6 +35,7 @@ HEAD_SECONDS = 15.0
 IDLE_SECONDS = 600
 MAX_AGE_SECONDS = 6 * 3600.0
 MAX_HEAD_BYTES = 32 * 1024
+_TOO_LONG = "the request line and headers are longer than 32 KiB"
 # A peer that does not answer the end of TLS must not hold up the end of the server.
 FAREWELL_SECONDS = 0.5
 # How long what is left of a refused body may take to arrive, so that its sender reads the answer first.
@@ -133,6 +134,7 @@ class Connection(HttpToolsProtocol):
     _head_timer: TimerHandle | None = None
     _age_timer: TimerHandle | None = None
     _in_head = True
+    # Of what is neither kept as a body nor a whole head: an unfinished head, frames of chunks, trailers.
     _head_bytes = 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -156,13 +158,12 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.parser is None or self.transport.is_closing():
             return
-        super().data_received(data)
-        if not self._in_head:
-            return
         self._head_bytes += len(data)
+        super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(431, "the request line and headers are longer than 32 KiB")
-        self._watch_head()
+            self._refuse(431, _TOO_LONG)
+        if self._in_head:
+            self._watch_head()
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -174,9 +175,26 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After the body come trailers, which would count as headers otherwise: who asks, and in which way.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_bytes = 0
+        # One that came in a piece is as long as one that comes in drops.
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
+            self._refuse(431, _TOO_LONG)
+            raise ValueError(_TOO_LONG)  # the parser ends at that
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -129,7 +129,7 @@ class Backend:
             await asyncio.wait({told, gone}, timeout=MOST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             is_gone = gone.done()
-            await asyncio.shield(end(process, is_at_end=told.done()))
+            await asyncio.shield(end(process, told))
             # Nobody is left who could hold the pipe open, so it is at its end at once.
             await asyncio.wait({told}, timeout=_END_SECONDS)
             for task in (told, gone):
@@ -225,12 +225,15 @@ async def _pass_on(output: IO[bytes], request: GitRequest, send: Any) -> None:
         (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    while length > 0:
+    is_whole = False
+    # Also an empty answer has an end: git asks first whether a large push may come, and is told so by one.
+    while not is_whole:
         piece = output.read(min(_PIECE, length))
         length -= len(piece)
+        is_whole = length <= 0 or not piece
         try:
             async with asyncio.timeout(STALL_SECONDS):
-                await send({"type": "http.response.body", "body": piece, "more_body": length > 0})
+                await send({"type": "http.response.body", "body": piece, "more_body": not is_whole})
         except TimeoutError as error:
             raise StalledError from error
 
@@ -264,17 +267,20 @@ async def _told(process: asyncio.subprocess.Process) -> str:
     return kept.decode(errors="replace").strip()
 
 
-async def end(process: asyncio.subprocess.Process, *, is_at_end: bool = False) -> None:
-    """Have the process and all that it started end; Git removes its locks and half-received objects.
+async def end(process: asyncio.subprocess.Process, told: "asyncio.Task[str]") -> None:
+    """Have the process and all that it started end, so that Git can remove its locks.
 
-    One that is at its end by itself gets the time for it.
+    What they say (`told`) is at its end when the last of them is: who was started first may end first, and
+    the others need their time as well. Where all of them ended by themselves there is nothing to do.
     """
-    if not is_at_end:
+    is_by_itself = told.done()
+    if not is_by_itself:
         _signal(process, signal.SIGTERM)
+    await asyncio.wait({told}, timeout=_END_SECONDS)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_END_SECONDS):
             await process.wait()
-    if not is_at_end or process.returncode is None:
+    if not is_by_itself or process.returncode is None:
         _signal(process, signal.SIGKILL)
     await process.wait()
 

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -35,7 +36,7 @@ from edgewright.server.repositories.backend import PUSH_BYTES, Backend, GitReque
 from edgewright.server.repositories.bare import RepositoryError
 from edgewright.server.repositories.credentials import Credentials, is_right
 from edgewright.server.repositories.incoming import GoneError, StalledError, spool
-from edgewright.server.repositories.leftovers import tidy
+from edgewright.server.repositories.leftovers import tidied
 from edgewright.server.repositories.receiving import install_hooks
 from edgewright.server.repositories.refs import Refs, RefTable
 from edgewright.server.store.audit import MEANS, Means
@@ -91,6 +92,7 @@ class Hosting:
         self._backend = Backend(root, install_hooks(root))
         self._throttle = Throttle(counts_addresses=False)
         self._busy: Counter[str] = Counter()
+        self._pushing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         started = False
@@ -146,14 +148,22 @@ class Hosting:
             body.flush()
             request = _git_request(asked, "POST", asked.service, length=length)
             if is_push:
-                tidy(self._refs.path_of(asked.client_id))
-            before = self._table_of(asked.client_id)
-            try:
+                await self._push(request, body, receive, send)
+            else:
                 await self._backend.answer(request, body, receive, send)
+
+    async def _push(self, request: GitRequest, body: IO[bytes], receive: Any, send: Any) -> None:
+        """Have Git take in a push, one of a client after the other, and tell if it has moved the branch."""
+        client_id = request.client_id
+        async with self._pushing.setdefault(client_id, asyncio.Lock()):
+            before = self._table_of(client_id)
+            try:
+                with tidied(self._refs.path_of(client_id)):
+                    await self._backend.answer(request, body, receive, send)
             finally:
-                after = self._refs.of(asked.client_id)
+                after = self._refs.of(client_id)
                 if after is not None and after.current != before.current:
-                    self._context.pushed(asked.client_id)
+                    self._context.pushed(client_id)
 
     def _table_of(self, client_id: str) -> RefTable:
         """Return where the branches of a client's repository stand; a 404 where it has gone meanwhile."""

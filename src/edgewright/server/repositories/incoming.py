@@ -16,7 +16,6 @@ from edgewright.server.problems import ProblemError
 
 IN_MEMORY_BYTES = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
-_CLOSE = {"connection": "close"}
 
 
 class GoneError(Exception):
@@ -32,7 +31,8 @@ async def spool(
 ) -> IO[bytes]:
     """Return the body in an unnamed file, at its beginning, unpacked if it was packed.
 
-    Raises `ProblemError` 400, 408, 413 or 415, and `GoneError`. The file belongs to the caller.
+    Raises `ProblemError` 400, 408, 413 or 415, and `GoneError`. The file belongs to the caller. The rest of a
+    body that is refused is for the connection to throw away: closed at once, its sender would never read why.
     """
     unpacker = _unpacker(headers.get(b"content-encoding", b"identity"))
     announced = headers.get(b"content-length", b"0")
@@ -52,12 +52,12 @@ async def spool(
                 if not message.get("more_body", False):
                     break
         if unpacker is not None and not unpacker.is_whole:
-            raise ProblemError(ProblemType.INVALID_REQUEST, "the gzip body is cut off", headers=_CLOSE)
+            raise ProblemError(ProblemType.INVALID_REQUEST, "the gzip body is cut off")
         file.seek(0)
     except TimeoutError as error:
         file.close()
         detail = f"the body did not arrive within {seconds:g} s"
-        raise ProblemError(ProblemType.BLANK, detail, status=408, headers=_CLOSE) from error
+        raise ProblemError(ProblemType.BLANK, detail, status=408) from error
     except BaseException:
         file.close()
         raise
@@ -80,13 +80,9 @@ class _Unpacker:
         try:
             unpacked = self._inflate.decompress(piece, most)
         except zlib.error as error:
-            raise ProblemError(
-                ProblemType.INVALID_REQUEST, f"the body is no gzip: {error}", headers=_CLOSE
-            ) from error
+            raise ProblemError(ProblemType.INVALID_REQUEST, f"the body is no gzip: {error}") from error
         if self._inflate.unused_data:
-            raise ProblemError(
-                ProblemType.INVALID_REQUEST, "there is more behind the end of the gzip body", headers=_CLOSE
-            )
+            raise ProblemError(ProblemType.INVALID_REQUEST, "there is more behind the end of the gzip body")
         return unpacked
 
 
@@ -100,11 +96,8 @@ def _unpacker(encoding: bytes) -> _Unpacker | None:
         ProblemType.BLANK,
         f"content encoding '{name.decode('latin-1')[:40]}': expected gzip or none",
         status=415,
-        headers=_CLOSE,
     )
 
 
 def _too_long(limit: int) -> ProblemError:
-    return ProblemError(
-        ProblemType.BLANK, f"the body is longer than {limit} bytes", status=413, headers=_CLOSE
-    )
+    return ProblemError(ProblemType.BLANK, f"the body is longer than {limit} bytes", status=413)
