@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from edgewright.protocol.digests import digest_of
 from edgewright.protocol.manifest import StateManifest
 from support.courier_device import CourierDevice
 from support.git_fleet import Entry, GitFleet, Signer
+from support.processes import wait_until
 
 APP, OTHER = "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6ba7b811-9dad-11d1-80b4-00c04fd430c8"
 DESIRED, CURRENT = "refs/heads/desired", "refs/heads/current"
@@ -299,18 +302,91 @@ def test_a_branch_that_is_gone_is_refused_until_it_is_back(device: CourierDevice
     assert fleet.adopted()["refused"] is None
 
 
+def _begun_anew(fleet: GitFleet, **shape: Any) -> str:
+    """Let `desired` be a history of its own, whose manifests are counted from 1 again."""
+    fleet.version = 1
+    return fleet.commit(fleet.files(), parents=[], message="A new beginning", **shape)
+
+
+@pytest.mark.requirement("OP-16", "GR-30")
 def test_a_person_at_the_device_can_let_go_of_a_branch(device: CourierDevice, fleet: GitFleet) -> None:
     fleet.deploy(document(APP))
+    fleet.deploy(document(APP, "second"))
     device.go()
     device.accept()
-    fleet.version = 0
-    head = fleet.commit(
-        fleet.files() | {"manifest.json": fleet.manifest().replace(b": 0,", b": 1,")}, parents=[]
-    )
-    assert device.go()[0].startswith("refused")
+    head = _begun_anew(fleet)
+    (refused,) = device.go()
+    assert "'edgewright agent reset-version'" in refused
     device.store.forget_version()
     assert "news" in device.go()
     assert taken(device) == head
+    assert device.accept().version == 1
+    device.go()
+    assert fleet.adopted() == {"manifestVersion": "1", "commit": head, "refused": None}
+
+
+@pytest.mark.requirement("OP-16", "GR-21", "GR-30")
+@pytest.mark.parametrize("case", ["unsigned", "somebody else", "forged", "next"])
+def test_who_lets_go_of_a_branch_still_believes_only_those_who_may_sign(
+    case: str, device: CourierDevice, fleet: GitFleet, keys: dict[str, Signer]
+) -> None:
+    fleet.others["signers"] = keys["next"].line.encode()
+    fleet.deploy(document(APP))  # signed by the old signer: from now on the next one alone is trusted
+    device.go()
+    device.accept()
+    device.store.forget_version()
+    match case:
+        case "unsigned":
+            _begun_anew(fleet, signed=False)
+        case "somebody else":
+            _begun_anew(fleet, signer=keys["foreign"])
+        case "forged":
+            signed = fleet.git("cat-file", "commit", _begun_anew(fleet, signer=keys["next"]))
+            fleet.commit_raw(signed.replace(b"A new", b"A bad"))
+        case "next":
+            _begun_anew(fleet, signer=keys["fleet"])  # who was replaced
+    assert device.go()[0].startswith("refused")
+    assert taken(device) == ""
+    good = _begun_anew(fleet, signer=keys["next"])
+    assert "news" in device.go()
+    assert taken(device) == good
+
+
+@pytest.mark.requirement("OP-16")
+def test_a_branch_that_is_let_go_while_a_courier_refuses_its_successor_is_looked_at_again(
+    device: CourierDevice, fleet: GitFleet, tmp_path: Path
+) -> None:
+    fleet.deploy(document(APP))
+    device.go()
+    device.accept()
+    head = _begun_anew(fleet)
+    gate = tmp_path / "gate"
+    gate.touch()
+    with ThreadPoolExecutor(1) as pool:
+        courier = pool.submit(device.courier, failpoints=f"courier.fetched=pause:{gate}")
+        wait_until((tmp_path / "gate.reached").exists, what="the new branch is fetched")
+        device.store.forget_version()
+        gate.unlink()
+        done = courier.result()
+    assert (done.returncode, done.stdout) == (0, "")
+    assert device.meta(notes.REFUSED) == ""
+    assert "news" in device.go()
+    assert taken(device) == head
+
+
+@pytest.mark.requirement("OP-16")
+def test_also_an_older_version_on_a_lost_copy_says_how_to_let_go(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    fleet.deploy(document(APP))
+    fleet.deploy(document(APP, "second"))
+    device.go()
+    device.accept()
+    shutil.rmtree(device.paths.repository)
+    _begun_anew(fleet)
+    assert "'edgewright agent reset-version'" in device.go()[0]
+    fleet.git("update-ref", "-d", DESIRED)
+    assert "'edgewright agent reset-version'" in device.go()[0]
 
 
 @pytest.mark.requirement("S-19")

@@ -1,6 +1,7 @@
 """A real watch that lives by a Git repository behind a server of others, with real rounds and couriers."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from support.git_servers import Nginx, Sshd
 from support.processes import wait_until
 
 ONE = "11111111-1111-4111-8111-111111111111"
+TWO = "22222222-2222-4222-8222-222222222222"
 POLL = "POST /basic/edge-01.git/git-upload-pack 200"
 
 
@@ -156,3 +158,34 @@ def test_while_a_fetch_goes_on_the_status_says_so_and_since_when(tmp_path, fleet
         gate.unlink()
         wait_until(lambda: (fleet.adopted() or {}).get("commit") == head, what="it is taken up")
         wait_until(lambda: rig.status()["repository"]["under_way"] is None, what="nothing is under way")
+
+
+@pytest.mark.requirement("OP-16", "S-19", "GR-30")
+def test_a_repository_made_anew_is_refused_until_a_person_types_what_the_refusal_says(
+    tmp_path, fleet, signer
+):
+    rig = AgentRig(tmp_path / "agent", Authority.create())
+    enrolled = rig.enroll_git(["--git", str(fleet.repository)], signer.write(tmp_path / "signers"))
+    assert enrolled.returncode == 0, enrolled.stderr
+    fleet.deploy(deployment_yaml(ONE, components=["web"]))
+    head = fleet.deploy(deployment_yaml(ONE, components=["web"], name="another"))
+    with rig.running():
+        fleet.wait_for_adopted(head)
+        fleet.wait_for_state(ONE, "installed", version=2)
+        anew = GitFleet.create(tmp_path / "anew.git", signer)
+        theirs = anew.deploy(deployment_yaml(TWO, components=["db"]))
+        fleet.repository.rename(tmp_path / "old.git")
+        anew.repository.rename(fleet.repository)
+        anew.repository = fleet.repository
+
+        reason = anew.wait_for_refusal(theirs)
+        assert set(rig.installed) == {(ONE, "web")}
+        shown = " ".join(rig.command("status").stdout.split())
+        (command,) = set(re.findall(r"'(edgewright agent [^']+)'", reason))
+        assert command in shown
+        done = rig.command(*command.split()[2:])
+        assert done.returncode == 0, done.stderr
+        anew.wait_for_adopted(theirs)
+        anew.wait_for_state(TWO, "installed", version=1)
+        wait_until(lambda: set(rig.installed) == {(TWO, "db")}, what="what the new repository says runs")
+    assert rig.status()["repository"]["refused"] is None

@@ -15,6 +15,9 @@ from edgewright.agent.store import SECURITY, SERVER, Manifest, Store
 from edgewright.protocol.errors import DigestMismatchError, DocumentError, EdgewrightError
 from edgewright.protocol.manifest import StateManifest
 
+LET_GO = "a person at this device may let it go by 'edgewright agent reset-version'"
+"""The way out where something does not follow what was accepted before, and is meant like that (OP-16)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptable:
@@ -59,7 +62,7 @@ def judge(received: Manifest, accepted: Manifest | None) -> Judgement:
         return Refused(
             SECURITY,
             f"the manifest was refused: version {manifest.manifest_version} is not greater than "
-            f"{stored}, which was accepted before (spec: DS-12)",
+            f"{stored}, which was accepted before ({LET_GO}; spec: DS-12)",
         )
     return Acceptable(manifest)
 

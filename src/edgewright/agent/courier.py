@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from edgewright.agent import log, reserve
-from edgewright.agent.accept import Acceptable, Refused, judge
+from edgewright.agent.accept import LET_GO, Acceptable, Refused, judge
 from edgewright.agent.conversation import SUGGESTED, SUGGESTED_TAG
 from edgewright.agent.failpoints import hit
 from edgewright.agent.git import notes, trust
@@ -98,17 +98,18 @@ def fetch(errand: Errand, heads: Mapping[str, str]) -> None:
         return
     if not head:
         if base:
-            _refuse(errand, "", f"the branch is gone, {base[:12]} of which was taken up before", SECURITY)
+            gone = f"the branch is gone, {base[:12]} of which was taken up before ({LET_GO})"
+            _refuse(errand, "", base, gone)
         return
     try:
         taken = _bring(errand, head, base)
     except RefusedError as error:
-        _refuse(errand, head, str(error), SECURITY)
+        _refuse(errand, head, base, str(error))
     except GitError as error:
         if error.code not in ("git.refused", "git.too-large"):
             raise
         # What was sent was too much; that tells more of who sent it than of the commit.
-        _refuse(errand, head, str(error), SECURITY, for_good=error.code == "git.refused")
+        _refuse(errand, head, base, str(error), for_good=error.code == "git.refused")
     else:
         hit("courier.taken")
         repository.git.set_ref(TAKEN, taken)
@@ -218,25 +219,29 @@ def _no_refusal(store: Store) -> None:
         store.set_meta(notes.REFUSED, "")
 
 
-def _refuse(errand: Errand, head: str, reason: str, kind: str, *, for_good: bool = True) -> None:
+def _refuse(errand: Errand, head: str, base: str, reason: str, *, for_good: bool = True) -> None:
     """Remember and tell, once for each head, that it is not taken up; nothing of it stays here.
 
-    It is not fetched again, unless it was not refused `for_good`: then after a while, later each time.
+    It is not fetched again, unless it was not refused `for_good`: then after a while, later each time. It was
+    judged by `base`: where a person has let go of that meanwhile, nothing is known of it.
     """
     store, now = errand.store, errand.now()
     words = f"commit {head[:12]} of the repository was refused: {reason}" if head else f"refused: {reason}"
     known = notes.refusal(store)
     is_known = known is not None and known["commit"] == head and known["reason"] == reason
     since = notes.since_of(known) if known is not None and is_known else now
-    if not is_known:
-        log.warning(words)
     with store.transaction():
-        store.set_meta(notes.AGAIN, "" if for_good else f"{notes.next_try(since, now):.0f}")
-        if not is_known:
+        stands = (store.meta(notes.COMMIT) or "") == base
+        if stands:
+            store.set_meta(notes.AGAIN, "" if for_good else f"{notes.next_try(since, now):.0f}")
+        if stands and not is_known:
             store.set_meta(notes.REFUSED, notes.render_refusal(head, reason, now))
-            store.record(kind, words)
-    errand.say(f"refused {words}")
-    hit("courier.refused")
+            store.record(SECURITY, words)
+    if stands:
+        if not is_known:
+            log.warning(words)
+        errand.say(f"refused {words}")
+        hit("courier.refused")
     errand.repository.drop(FETCHED)
     errand.repository.tidy(thorough=True)
 

@@ -7,6 +7,7 @@ trusted follows the `signers` in signed commits on that way (spec: GR-21, GR-22,
 import os
 from collections.abc import Iterable
 
+from edgewright.agent.accept import LET_GO
 from edgewright.agent.durable import write_whole
 from edgewright.agent.git.contents import RefusedError, check_signers
 from edgewright.net.git.program import Git, GitError, UntrustedError
@@ -27,7 +28,7 @@ def way_to(git: Git, head: str, base: str) -> list[str]:
         if way is None:
             raise RefusedError(
                 f"it does not come from {base[:12]}, which was taken up before: the branch was rewound or "
-                "written anew (a person at this device may let it go by 'edgewright agent reset-version')"
+                f"written anew ({LET_GO})"
             )
         return way
     listed = git.run("rev-list", "--first-parent", "--reverse", "--max-count=100000", head)
