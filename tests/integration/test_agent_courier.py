@@ -289,6 +289,7 @@ def test_a_foreign_signer_is_refused(device: CourierDevice, fleet: GitFleet, key
     assert "signed by nobody who is trusted" in said
 
 
+@pytest.mark.requirement("GR-33")
 def test_a_branch_that_is_gone_is_refused_until_it_is_back(device: CourierDevice, fleet: GitFleet) -> None:
     good = fleet.deploy(document(APP))
     device.go()
@@ -296,7 +297,9 @@ def test_a_branch_that_is_gone_is_refused_until_it_is_back(device: CourierDevice
     fleet.git("update-ref", "-d", DESIRED)
     (said,) = device.go()
     assert "gone" in said
-    assert fleet.adopted()["refused"]["commit"] == ""
+    refused = fleet.adopted()["refused"]
+    assert (refused["commit"], "gone" in refused["reason"]) == (None, True)
+    assert device.go() == []  # told once
     fleet.point(DESIRED, good)
     assert device.go() == []
     assert fleet.adopted()["refused"] is None

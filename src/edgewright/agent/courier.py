@@ -228,7 +228,7 @@ def _refuse(errand: Errand, head: str, base: str, reason: str, *, for_good: bool
     store, now = errand.store, errand.now()
     words = f"commit {head[:12]} of the repository was refused: {reason}" if head else f"refused: {reason}"
     known = notes.refusal(store)
-    is_known = known is not None and known["commit"] == head and known["reason"] == reason
+    is_known = known is not None and (known.commit or "") == head and known.reason == reason
     since = notes.since_of(known) if known is not None and is_known else now
     with store.transaction():
         stands = (store.meta(notes.COMMIT) or "") == base

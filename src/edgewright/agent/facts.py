@@ -154,10 +154,10 @@ def _identity(paths: Paths) -> dict[str, Any]:
 
 
 def _repository(paths: Paths, store: Store) -> dict[str, Any]:
-    at_work = under_way(paths.courier_lock)
+    at_work, refused = under_way(paths.courier_lock), notes.refusal(store)
     return {
         "commit": notes.taken_up(store) or None,
-        "refused": notes.refusal(store),
+        "refused": None if refused is None else refused._asdict(),
         "under_way": None
         if at_work is None
         else {

@@ -284,6 +284,25 @@ def test_every_commit_of_a_device_is_taken_in_order_as_reports_to_the_api_are(tm
     on_bench(tmp_path, story)
 
 
+@pytest.mark.requirement("GR-33")
+@pytest.mark.parametrize("commit", [None, ""])
+def test_a_device_may_say_that_the_branch_itself_is_gone(commit: str | None, tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.look()
+        refused = {"commit": commit, "reason": "the branch is gone", "since": "2026-01-01T00:00:00Z"}
+        told = {"manifestVersion": "2", "commit": "a" * 40, "refused": refused}
+        bench.report({"adopted.json": json.dumps(told).encode()})
+        found = await bench.look()
+        assert found.unread is None
+        said = reading.adopted_of(found.adopted)
+        assert said is not None
+        assert said.refused == reading.Refusal(
+            commit=None, reason="the branch is gone", since="2026-01-01T00:00:00Z"
+        )
+
+    on_bench(tmp_path, story)
+
+
 @pytest.mark.requirement("GR-36")
 @pytest.mark.parametrize(
     ("path", "body", "said"),

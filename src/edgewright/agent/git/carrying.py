@@ -71,8 +71,8 @@ def bring_in(paths: Paths, file: str) -> Taken | NotTaken:
         before = notes.taken_up(errand.store)
         run_errands(errand, fetching=True, pushing=False)
         refused = notes.refusal(errand.store)
-        if refused is not None and refused["commit"] == head:
-            return NotTaken(head, refused["reason"])
+        if refused is not None and refused.commit == head:
+            return NotTaken(head, refused.reason)
         return Taken(head, is_new=head != before)
 
 

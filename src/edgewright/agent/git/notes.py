@@ -7,8 +7,8 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from edgewright.agent.store import Store
 
@@ -21,7 +21,7 @@ TRUSTED = "git.signers"
 TOLD_SIGNERS = "git.signers.told"
 """The digest of the signers this device was told at enrolment, when `git.signers` began with them."""
 REFUSED = "git.refused"
-"""The head of `desired` that was refused: JSON with commit, reason, since; empty when there is none."""
+"""The head of `desired` that was refused: JSON as `adopted.json` tells it; empty when there is none."""
 AGAIN = "git.refused.again"
 """From when on (unix seconds) that head may be fetched once more; empty: its commit itself is at fault."""
 TOLD = "git.told"
@@ -35,6 +35,14 @@ _LEAST_SECONDS, _MOST_SECONDS = 900.0, 86400.0
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
+class Refusal(NamedTuple):
+    """A head of `desired` that is refused, None for a branch that is gone; `since` is ISO 8601."""
+
+    commit: str | None
+    reason: str
+    since: str
+
+
 def is_commit_id(text: str) -> bool:
     """Whether `text` is a whole commit id."""
     return _COMMIT_ID.fullmatch(text) is not None
@@ -45,16 +53,20 @@ def taken_up(store: Store) -> str:
     return store.remembered(COMMIT) or ""
 
 
-def refusal(store: Store) -> dict[str, str] | None:
-    """Return commit, reason and since of the head that is refused, None when it is fine."""
+def refusal(store: Store) -> Refusal | None:
+    """Return the head that is refused, and why, None when it is fine."""
     kept = store.remembered(REFUSED)
-    return json.loads(kept) if kept else None
+    if not kept:
+        return None
+    told = json.loads(kept)
+    # A database of before said "" of a branch that is gone.
+    return Refusal(told["commit"] or None, told["reason"], told["since"])
 
 
 def is_refused(store: Store, head: str, now: float) -> bool:
     """Whether `head` was refused and is not to be fetched again, at `now` (unix seconds)."""
     refused = refusal(store)
-    if refused is None or refused["commit"] != head:
+    if refused is None or (refused.commit or "") != head:
         return False
     again = store.remembered(AGAIN)
     # A wait that is longer than any can be was noted by a clock that was wrong.
@@ -86,7 +98,12 @@ def render_adopted(store: Store) -> str:
     if pending or accepted is None:
         commit = accepted.etag if accepted is not None and is_commit_id(accepted.etag) else ""
     version = None if accepted is None or accepted.version is None else str(accepted.version)
-    told = {"manifestVersion": version, "commit": commit or None, "refused": refusal(store)}
+    refused = refusal(store)
+    told = {
+        "manifestVersion": version,
+        "commit": commit or None,
+        "refused": None if refused is None else refused._asdict(),
+    }
     return json.dumps(told, indent=2) + "\n"
 
 
@@ -95,12 +112,12 @@ def owes_adopted(store: Store) -> bool:
     return render_adopted(store) != (store.remembered(TOLD) or "")
 
 
-def since_of(refused: Mapping[str, str]) -> float:
+def since_of(refused: Refusal) -> float:
     """Return when a head was refused first, in unix seconds."""
-    return datetime.fromisoformat(refused["since"]).timestamp()
+    return datetime.fromisoformat(refused.since).timestamp()
 
 
 def render_refusal(commit: str, reason: str, at: float) -> str:
-    """Return what is kept of a refused head; `at` is unix seconds."""
+    """Return what is kept of a refused head, empty for a branch that is gone; `at` is unix seconds."""
     since = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps({"commit": commit, "reason": reason, "since": since})
+    return json.dumps(Refusal(commit or None, reason, since)._asdict())

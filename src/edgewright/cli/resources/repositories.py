@@ -42,7 +42,7 @@ def _trouble(entry: Entry) -> str:
     rejected = entry["rejected"]
     told = [
         entry["problem"],
-        None if rejected is None else f"{rejected['commit'][:_SHOWN]}: {rejected['reason']}",
+        None if rejected is None else f"{(rejected['commit'] or 'desired')[:_SHOWN]}: {rejected['reason']}",
         entry["refused"],
         *(f"{one['path']}: {one['message']}" for one in entry["unread"]),
     ]

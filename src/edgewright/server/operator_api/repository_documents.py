@@ -18,9 +18,9 @@ class GivenRepository(Given, frozen=True, kw_only=True):
 
 
 class RefusedCommit(Shown, frozen=True, kw_only=True):
-    """Which commit of `desired` the device does not take up, since when, and why."""
+    """Which commit of `desired` the device does not take up (null: there is none), since when, and why."""
 
-    commit: str
+    commit: str | None
     reason: str
     since: str
 

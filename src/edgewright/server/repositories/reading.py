@@ -65,9 +65,9 @@ _TREE = "."
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Which commit on `desired` a device does not take up, and why."""
+    """Which commit on `desired` a device does not take up, and why; without a commit the branch is gone."""
 
-    commit: str = ""
+    commit: str | None = None
     reason: str = ""
     since: str = ""
 
@@ -338,7 +338,9 @@ def _shortened(body: bytes) -> str:
         refused=None
         if refused is None
         else Refusal(
-            commit=refused.commit[:40], reason=refused.reason[:_LONGEST_FAULT], since=refused.since[:40]
+            commit=(refused.commit or "")[:40] or None,
+            reason=refused.reason[:_LONGEST_FAULT],
+            since=refused.since[:40],
         ),
     )
     return msgspec.json.encode(kept).decode()
