@@ -15,6 +15,7 @@ from edgewright.protocol.problem import ProblemType
 from edgewright.server.problems import ProblemError
 
 IN_MEMORY_BYTES = 256 * 1024
+_LONGEST_LENGTH = 18
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -35,8 +36,9 @@ async def spool(
     body that is refused is for the connection to throw away: closed at once, its sender would never read why.
     """
     unpacker = _unpacker(headers.get(b"content-encoding", b"identity"))
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > limit:
+    announced = headers.get(b"content-length", b"0").lstrip(b"0")
+    # Python reads no number of thousands of digits.
+    if announced.isdigit() and (len(announced) > _LONGEST_LENGTH or int(announced) > limit):
         raise _too_long(limit)
     file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(folder))  # noqa: SIM115 - the caller's
     try:
