@@ -6,9 +6,8 @@ is part of our history, ours is pushed again; where ours is part of theirs, we g
 person is asked, and may have the two joined (`join`) or ours put in the place of theirs (`replace`).
 """
 
-import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -29,6 +28,7 @@ from edgewright.server.repositories.objects import parse_commit
 from edgewright.server.repositories.places import bare_of
 from edgewright.server.repositories.remote import Heads, Remote, RemoteError
 from edgewright.server.repositories.snapshots import look, read_author
+from edgewright.server.repositories.turns import Turns
 from edgewright.server.store import audit
 from edgewright.server.store import repositories as store
 from edgewright.server.store.audit import MEANS, Means
@@ -39,8 +39,6 @@ SERVER: Final = "server"
 MOST_RACES: Final = 5
 # How many commits of people are judged one by one; of more the head alone, as one change.
 MOST_COMMITS: Final = 200
-# A webhook is answered by a look at most this often.
-HOOK_EVERY: Final = 5.0
 _DONE: Final = "refs/external/done/"
 _COMMIT_BYTES: Final = 1024 * 1024
 
@@ -71,60 +69,33 @@ class _Hands:
 
 
 class Externals:
-    """Brings external repositories in step when the keeper says so, and wakes it when they are due."""
+    """Brings external repositories in step, when the keeper says so and when it is their turn."""
 
     def __init__(self, context: ServerContext, keeper: RepositoryKeeper) -> None:
         self._context = context
         self._keeper = keeper
         self.files = AccessFiles(context.repositories)
-        self._next: dict[str, float] = {}
+        self._turns = Turns(context.database, look=keeper.look, interval=self._interval)
         self._left_alone: dict[str, tuple[float, str]] = {}
-        self._hooked: dict[str, float] = {}
-        self._woken = asyncio.Event()
         self.throttle = Throttle()
-        keeper.elsewhere = self.bring
-        context.database.when_changed(self._note)
+        keeper.elsewhere = self
 
     async def run(self) -> None:
-        """Have every repository asked for news at its interval, until cancelled."""
+        """Have every repository looked at when that is due, until cancelled."""
         self.files.clear()
-        while True:
-            self._woken.clear()
-            async with self._context.database.reading() as connection:
-                known = {one.client_id for one in await store.every(connection, kind=Kind.EXTERNAL)}
-            now = time.monotonic()
-            for client_id in self._next.keys() - known:
-                del self._next[client_id]
-            for client_id in known:
-                if self._next.setdefault(client_id, now) <= now:
-                    self._next[client_id] = now + self._interval(client_id)
-                    self._keeper.wake(client_id)
-            until = min(self._next.values(), default=now + 3600)
-            try:
-                async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+        await self._turns.run()
+
+    def wake(self, client_id: str) -> None:
+        """Have a repository looked at as soon as its Git server may be asked."""
+        self._turns.wake(client_id)
 
     def hear(self, client_id: str) -> bool:
-        """Look at a repository soon, as its Git server tells of news; False where it was looked at just now.
-
-        What comes in between is looked at when the pause is over.
-        """
-        now = time.monotonic()
-        if now - self._hooked.get(client_id, -HOOK_EVERY) < HOOK_EVERY:
-            due = self._hooked[client_id] + HOOK_EVERY
-            self._next[client_id] = min(self._next.get(client_id, due), due)
-            self._woken.set()
-            return False
-        self._hooked[client_id] = now
-        self._keeper.wake(client_id)
-        return True
+        """Look at a repository soon, as its Git server tells of news; False if it was looked at just now."""
+        return self._turns.hear(client_id)
 
     def forget(self, client_id: str) -> None:
         """Forget how long a Git server wanted to be left alone: it is another one, or asked otherwise."""
         self._left_alone.pop(client_id, None)
-        self._next.pop(client_id, None)
 
     def remote(self, client_id: str, url: str, access: Access) -> Remote:
         """Return a repository on a Git server, with its copy here."""
@@ -144,18 +115,25 @@ class Externals:
 
     async def _bring_by(self, repository: Repository) -> None:
         client_id = repository.client_id
+        assert repository.url is not None  # noqa: S101 - the database sees to it
+        host = self._turns.hosts.of(repository.url)
         until, message = self._left_alone.get(client_id, (0.0, ""))
         if time.monotonic() < until:
             raise RemoteError(message)
-        assert repository.url is not None  # noqa: S101 - the database sees to it
+        if host.wants_quiet and time.monotonic() < host.due:
+            raise RemoteError(host.problem)
         remote = self.remote(client_id, repository.url, self.files.load(client_id))
         await in_thread(self._keeper.bare(client_id).create)
         try:
             await self._bring(repository, remote)
         except RemoteError as error:
-            if error.wait:
-                message = f"{error}; it wants to be left alone for {error.wait:.0f} s"
-                self._left_alone[client_id] = (time.monotonic() + error.wait, message)
+            now = time.monotonic()
+            told = f"{error}; it wants to be left alone for {error.wait:.0f} s" if error.wait else str(error)
+            if error.is_of_host:
+                host.failed(told, now=now, quiet=error.wait)
+                await self._turns.tell_all_at(host)
+            elif error.wait:
+                self._left_alone[client_id] = (now + error.wait, told)
             raise
         except GitError as error:
             raise RemoteError(str(error)) from error
@@ -192,6 +170,7 @@ class Externals:
     async def _bring(self, repository: Repository, remote: Remote) -> None:
         client_id = repository.client_id
         heads = await in_thread(remote.heads)
+        self._turns.hosts.of(remote.url).answered()
         await self._take_current(repository, remote, heads)
         for _ in range(MOST_RACES):
             try:
@@ -409,10 +388,6 @@ class Externals:
             return self.files.load(client_id).minutes * 60.0
         except ServerError:
             return 3600.0  # the look at it tells why
-
-    def _note(self, topics: Collection[str]) -> None:
-        if "repositories" in topics:
-            self._woken.set()
 
 
 def message_of(judged: Sequence[Judged]) -> str:

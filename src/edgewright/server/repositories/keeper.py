@@ -7,14 +7,15 @@ may be cut off anywhere: the next look begins with what is there.
 
 import asyncio
 import logging
+import math
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from edgewright.protocol.errors import EdgewrightError
@@ -46,6 +47,16 @@ _AT_ONCE: Final = min(4, os.cpu_count() or 1)
 _DEVICE: Final = "device:"
 
 
+class Elsewhere(Protocol):
+    """Who keeps the repositories that are on other Git servers, at the pace of those."""
+
+    def wake(self, client_id: str) -> None:
+        """Have one looked at as soon as its Git server may be asked."""
+
+    async def bring(self, repository: Repository) -> None:
+        """Bring one in step; called with its lock held. Raises what is to be told as its problem."""
+
+
 @dataclass(slots=True)
 class _Failure:
     """A look that failed, `times` in a row; the next is at `due` (monotonic seconds)."""
@@ -57,26 +68,29 @@ class _Failure:
 class RepositoryKeeper:
     """The one that writes and reads repositories; `run` it as a task.
 
-    `elsewhere` brings an external repository in step; it is called with its lock held, after every change.
+    What concerns an external one is left to `elsewhere`, so that no hosted one waits for a Git server.
     """
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._folder = context.repositories
         self._keys = SigningKeys(context.identity.folder, context.principal)
-        self._known: set[str] = set()
+        self._known: dict[str, Kind] = {}
         self._due: set[str] = set()
         self._all_due = True
         self._woken = asyncio.Event()
         self._failures: dict[str, _Failure] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.elsewhere: Callable[[Repository], Awaitable[None]] | None = None
+        self.elsewhere: Elsewhere | None = None
         context.database.when_changed(self._note)
         context.pushed = self.wake
         context.in_step = self.look
 
     def wake(self, client_id: str) -> None:
         """Have a repository looked at soon: something in it, or for it, is new."""
+        if self.elsewhere is not None and self._known.get(client_id) == Kind.EXTERNAL:
+            self.elsewhere.wake(client_id)
+            return
         self._due.add(client_id)
         self._woken.set()
 
@@ -105,10 +119,11 @@ class RepositoryKeeper:
                 self._all_due = False
                 next_whole = time.monotonic() + LOOK_EVERY.total_seconds()
                 try:
-                    self._due |= await self._out_of_step()
+                    self._wake_all(await self._out_of_step())
                 except Exception:
                     log.exception("comparing the repositories failed; the next try is in %s", LOOK_EVERY)
-            due, self._due = self._due | self._retried(), set()
+            self._wake_all(self._retried())
+            due, self._due = self._due, set()
             await self._look_at(sorted(due))
             await self._pause(next_whole)
 
@@ -195,14 +210,14 @@ class RepositoryKeeper:
             repository = await store.get(connection, client_id)
             client = await clients.get(connection, client_id)
         if repository is None:
-            self._known.discard(client_id)
+            self._known.pop(client_id, None)
             return
-        self._known.add(client_id)
+        self._known[client_id] = repository.kind
         if client is None or not client.is_accepted:
             return
         if repository.kind == Kind.EXTERNAL:
             if self.elsewhere is not None:
-                await self.elsewhere(repository)
+                await self.elsewhere.bring(repository)
         else:
             if await self.is_behind(repository):
                 await self.write(client_id, repository)
@@ -246,21 +261,21 @@ class RepositoryKeeper:
         """Return whose repository has to be looked at, comparing all with what is known in memory."""
         async with self._context.database.reading() as connection:
             known = await store.every(connection)
-        self._known = {one.client_id for one in known}
+        self._known = {one.client_id: one.kind for one in known}
         if not known:
             return set()
-        hosted = [one for one in known if one.kind == Kind.HOSTED]
-        heads = await in_thread(partial(self._heads, [one.client_id for one in hosted]))
-        found = {one.client_id for one in known if one.kind == Kind.EXTERNAL}
+        heads = await in_thread(partial(self._heads, self._known))
+        found: set[str] = set()
         signer = self._keys.present().fingerprint
         self._keys.forget({one.signer for one in known if one.signer is not None})
-        for one in hosted:
+        for one in known:
             standing = await self._context.standings.of(one.client_id)
             if (
                 standing is None
                 or (one.desired_etag, one.policy_tag) != (standing.etag, standing.policy)
                 or one.signer != signer
                 or heads[one.client_id] != (one.desired_commit, one.current_commit)
+                or (one.kind == Kind.EXTERNAL and one.pushed_commit != one.desired_commit)
             ):
                 found.add(one.client_id)
         return found - self._failures.keys()
@@ -286,9 +301,17 @@ class RepositoryKeeper:
             for _ in range(min(_AT_ONCE, len(due))):
                 group.create_task(work())
 
-    def _retried(self) -> set[str]:
+    def _wake_all(self, client_ids: Iterable[str]) -> None:
+        for client_id in client_ids:
+            self.wake(client_id)
+
+    def _retried(self) -> list[str]:
+        """Return whose failure has to be tried again; once, as the look at it tells when the next try is."""
         now = time.monotonic()
-        return {client_id for client_id, failure in self._failures.items() if failure.due <= now}
+        found = [client_id for client_id, failure in self._failures.items() if failure.due <= now]
+        for client_id in found:
+            self._failures[client_id].due = math.inf
+        return found
 
     async def _pause(self, next_whole: float) -> None:
         until = min([next_whole, *(failure.due for failure in self._failures.values())])

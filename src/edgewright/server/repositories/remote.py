@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from edgewright.net.git import wire
 from edgewright.net.git.program import Git, GitError
 from edgewright.net.git.url import HTTPS, RepositoryUrl
-from edgewright.net.http import Client, HttpError, Response, UrlError
+from edgewright.net.http import BadAnswerError, CertificateError, Client, HttpError, Response, UrlError
 from edgewright.net.tls import TlsSetupError, registry_context
 from edgewright.protocol.repository import CURRENT, DESIRED
 from edgewright.server.domain.hand_made import Snapshot
@@ -37,14 +37,18 @@ class RemoteError(ServerError):
     """The Git server cannot be reached, or does not do what it is asked; the message is for people.
 
     `wait` is for how many seconds it wants to be left alone, `is_raced` whether somebody else was quicker.
+    `is_of_host`: nothing was learnt of this repository, as it would be with every other one there.
     """
 
     code = "git.remote"
 
-    def __init__(self, message: str, *, wait: float = 0.0, is_raced: bool = False) -> None:
+    def __init__(
+        self, message: str, *, wait: float = 0.0, is_raced: bool = False, is_of_host: bool = False
+    ) -> None:
         super().__init__(message)
         self.wait = wait
         self.is_raced = is_raced
+        self.is_of_host = is_of_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +64,14 @@ class Remote:
 
     def __init__(self, directory: Path, url: str, files: AccessFiles, access: Access) -> None:
         self._directory = directory
-        self._url = url
+        self.url = url
         self._files = files
         self._access = access
         self.git = Git(directory, output_limit=2 * FETCH_BYTES)
 
     def heads(self) -> Heads:
         """Ask where the branches are."""
-        if RepositoryUrl(self._url).scheme == HTTPS and not (self._access.proxy or "").startswith("https"):
+        if RepositoryUrl(self.url).scheme == HTTPS and not (self._access.proxy or "").startswith("https"):
             refs = self._heads_over_http()
         else:
             refs = self._heads_by_git()
@@ -78,7 +82,7 @@ class Remote:
 
         A push of nothing is asked for what it would do: servers answer who may not push before it begins.
         """
-        if RepositoryUrl(self._url).scheme != HTTPS:
+        if RepositoryUrl(self.url).scheme != HTTPS:
             return
         answer = self._get("/info/refs?service=git-receive-pack", ())
         if answer.status != 200:
@@ -92,7 +96,7 @@ class Remote:
             "--no-tags",
             "--no-write-fetch-head",
             "--quiet",
-            self._url,
+            self.url,
             f"+{branch}:{_FETCHED}{name}",
             limit=FETCH_BYTES,
         )
@@ -103,11 +107,11 @@ class Remote:
 
     def push(self, commit: str) -> None:
         """Have `desired` be at `commit`, which has to build on what is there."""
-        self._work("push", "--quiet", self._url, f"{commit}:{DESIRED}")
+        self._work("push", "--quiet", self.url, f"{commit}:{DESIRED}")
 
     def replace(self, commit: str, was: str) -> None:
         """Have `desired` be at `commit` instead of at `was`, as a person wants it; not if it moved since."""
-        self._work("push", "--quiet", f"--force-with-lease={DESIRED}:{was}", self._url, f"{commit}:{DESIRED}")
+        self._work("push", "--quiet", f"--force-with-lease={DESIRED}:{was}", self.url, f"{commit}:{DESIRED}")
 
     def snapshot(self, commit: str) -> Snapshot:
         """Return the tree of a commit that is here; raises GitError where no device would look into it."""
@@ -116,7 +120,7 @@ class Remote:
     def _work(self, *arguments: str, limit: int = 0) -> None:
         """Run `git` with what opens the repository."""
         try:
-            with self._files.opened(self._url, self._access) as config:
+            with self._files.opened(self.url, self._access) as config:
                 git = Git(self._directory, config=config, seconds=WORK_SECONDS, write_limit=limit)
                 git.run(*arguments)
         except GitError as error:
@@ -124,11 +128,13 @@ class Remote:
 
     def _heads_by_git(self) -> dict[str, str]:
         try:
-            with self._files.opened(self._url, self._access) as config:
+            with self._files.opened(self.url, self._access) as config:
                 git = Git(self._directory, config=config, seconds=ASK_SECONDS, output_limit=_ANSWER_BYTES)
-                listed = git.run("ls-remote", "--quiet", self._url, *_BRANCHES)
+                listed = git.run("ls-remote", "--quiet", self.url, *_BRANCHES)
         except GitError as error:
-            raise self._told(error) from error
+            told = self._told(error)
+            told.is_of_host = error.code in {"git.unreachable", "git.timeout"}
+            raise told from error
         pairs = (line.split("\t") for line in listed.decode("utf-8", errors="replace").splitlines())
         return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1] in _BRANCHES}
 
@@ -154,15 +160,24 @@ class Remote:
                 )
                 self._check(answer, wire.RESULT_TYPE)
                 return wire.read_refs(answer.body, wanted=_BRANCHES)
-        except (HttpError, UrlError, TlsSetupError, wire.GitWireError, wire.GitRefusedError) as error:
+        except HttpError as error:
+            raise self._unreached(error) from error
+        except (UrlError, TlsSetupError, wire.GitWireError, wire.GitRefusedError) as error:
             raise RemoteError(self._access.redacted(str(error))) from error
 
     def _get(self, path: str, headers: tuple[tuple[str, str], ...]) -> Response:
         try:
             with self._client() as client:
                 return client.request("GET", path, headers=[*self._headers(), *headers])
-        except (HttpError, UrlError, TlsSetupError) as error:
+        except HttpError as error:
+            raise self._unreached(error) from error
+        except (UrlError, TlsSetupError) as error:
             raise RemoteError(self._access.redacted(str(error))) from error
+
+    def _unreached(self, error: HttpError) -> RemoteError:
+        """Return what it means that there was no answer; certificates are each repository's own matter."""
+        is_of_host = error.retryable and not isinstance(error, CertificateError | BadAnswerError)
+        return RemoteError(self._access.redacted(str(error)), is_of_host=is_of_host)
 
     def _client(self) -> Client:
         proxy = urlsplit(self._access.proxy or "")
@@ -170,7 +185,7 @@ class Remote:
         user = proxy.netloc.rpartition("@")[0]
         shown = (lambda: f"Basic {_base64(unquote(user))}") if user else None
         return Client(
-            self._url,
+            self.url,
             context=self._tls(),
             timeout=ASK_SECONDS,
             max_body=_ANSWER_BYTES,
@@ -181,7 +196,7 @@ class Remote:
     def _tls(self) -> ssl.SSLContext:
         context = registry_context(anchors_pem=self._access.ca)
         if self._access.how is How.CERTIFICATE:
-            with self._files.opened(self._url, self._access) as config:
+            with self._files.opened(self.url, self._access) as config:
                 try:
                     context.load_cert_chain(config.with_name("cert.pem"), config.with_name("key.pem"))
                 except ssl.SSLError as error:
@@ -213,7 +228,12 @@ class Remote:
             )
         if 300 <= status < 400:
             return RemoteError("the Git server says that the repository is elsewhere, which is not followed")
-        return RemoteError(f"the Git server answers {status} ({what})", wait=_wait(answer))
+        return RemoteError(
+            f"the Git server answers {status} ({what})",
+            wait=_wait(answer),
+            # 429 is for whoever shows these credentials; what stands in front of a server says the others.
+            is_of_host=status in {502, 503, 504},
+        )
 
     def _told(self, error: GitError) -> RemoteError:
         message = self._access.redacted(str(error))
