@@ -12,19 +12,19 @@ from edgewright.agent.paths import Paths
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import deployment_yaml
-from support.git_repositories import DeviceRepository, SigningKey
+from support.git_fleet import CURRENT, DESIRED, GitFleet, Signer
 
 ONE = "11111111-1111-4111-8111-111111111111"
 
 
 @pytest.fixture
 def key(tmp_path):
-    return SigningKey(tmp_path / "keys")
+    return Signer.create(tmp_path / "keys", "fleet")
 
 
 @pytest.fixture
-def repository(tmp_path, key):
-    return DeviceRepository(tmp_path / "edge-01.git", key)
+def fleet(tmp_path, key):
+    return GitFleet.create(tmp_path / "edge-01.git", key)
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def document():
     return deployment_yaml(ONE)
 
 
-def bundle(repository, path, *words):
-    repository.git("bundle", "create", "--quiet", str(path), *(words or ("refs/heads/desired",)))
+def bundle(fleet, path, *words):
+    fleet.git("bundle", "create", "--quiet", str(path), *(words or (DESIRED,)))
     return str(path)
 
 
@@ -59,9 +59,9 @@ def settle(agent):
     assert process.wait(60) == 0, agent.log.read_text()
 
 
-def test_a_bundle_waits_for_a_courier_that_is_on_its_way(agent, repository, tmp_path):
-    repository.desire(1, document())
-    way_in = bundle(repository, tmp_path / "in.bundle")
+def test_a_bundle_waits_for_a_courier_that_is_on_its_way(agent, fleet, tmp_path):
+    fleet.deploy(document())
+    way_in = bundle(fleet, tmp_path / "in.bundle")
     held = lock(Paths(str(agent.state)).courier_lock)
     released = threading.Timer(1.0, os.close, [held])
     released.start()
@@ -72,9 +72,9 @@ def test_a_bundle_waits_for_a_courier_that_is_on_its_way(agent, repository, tmp_
 
 
 @pytest.mark.requirement("S-15")
-def test_in_by_a_file_and_out_by_a_file(agent, repository, tmp_path):
-    commit = repository.desire(1, document())
-    done = agent.command("bundle", "import", bundle(repository, tmp_path / "in"))
+def test_in_by_a_file_and_out_by_a_file(agent, fleet, tmp_path):
+    commit = fleet.deploy(document())
+    done = agent.command("bundle", "import", bundle(fleet, tmp_path / "in"))
     assert done.returncode == 0, done.stderr
     assert f"taken in: commit {commit[:12]}" in done.stdout
     settle(agent)
@@ -83,46 +83,46 @@ def test_in_by_a_file_and_out_by_a_file(agent, repository, tmp_path):
     out = tmp_path / "out"
     done = agent.command("bundle", "export", str(out))
     assert done.returncode == 0, done.stderr
-    repository.git("bundle", "verify", str(out))
-    repository.git("fetch", str(out), "refs/heads/current:refs/heads/current")
-    assert json.loads(repository.read(f"status/{ONE}.json"))["status"]["state"] == "installed"
-    assert json.loads(repository.read("adopted.json"))["commit"] == commit
-    assert json.loads(repository.read("capabilities.json"))["properties"]["id"] == "edge-01"
+    fleet.git("bundle", "verify", str(out))
+    fleet.git("fetch", str(out), f"{CURRENT}:{CURRENT}")
+    assert json.loads(fleet.read(f"status/{ONE}.json"))["status"]["state"] == "installed"
+    assert json.loads(fleet.read("adopted.json"))["commit"] == commit
+    assert json.loads(fleet.read("capabilities.json"))["properties"]["id"] == "edge-01"
 
     again = agent.command("bundle", "import", str(tmp_path / "in"))
     assert again.returncode == 0
     assert "nothing is new" in again.stdout
 
 
-def test_the_next_bundles_build_on_the_first(agent, repository, tmp_path):
-    first = repository.desire(1, document())
-    assert agent.command("bundle", "import", bundle(repository, tmp_path / "1")).returncode == 0
+def test_the_next_bundles_build_on_the_first(agent, fleet, tmp_path):
+    first = fleet.deploy(document())
+    assert agent.command("bundle", "import", bundle(fleet, tmp_path / "1")).returncode == 0
     settle(agent)
     assert agent.command("bundle", "export", str(tmp_path / "out")).returncode == 0
-    repository.git("fetch", str(tmp_path / "out"), "refs/heads/current:refs/heads/current")
-    told = repository.head("current")
-    repository.desire(2)
-    partial = bundle(repository, tmp_path / "2", f"^{first}", "refs/heads/desired")
+    fleet.git("fetch", str(tmp_path / "out"), f"{CURRENT}:{CURRENT}")
+    told = fleet.head(CURRENT)
+    fleet.withdraw(ONE)
+    partial = bundle(fleet, tmp_path / "2", f"^{first}", DESIRED)
     done = agent.command("bundle", "import", partial)
     assert done.returncode == 0, done.stderr
     settle(agent)
     assert agent.installed == {}
     assert agent.command("bundle", "export", str(tmp_path / "out")).returncode == 0
-    repository.git("fetch", str(tmp_path / "out"), "refs/heads/current:refs/heads/current")
-    repository.git("merge-base", "--is-ancestor", told, "refs/heads/current")
-    assert json.loads(repository.read(f"status/{ONE}.json"))["status"]["state"] == "removed"
+    fleet.git("fetch", str(tmp_path / "out"), f"{CURRENT}:{CURRENT}")
+    fleet.git("merge-base", "--is-ancestor", told, CURRENT)
+    assert json.loads(fleet.read(f"status/{ONE}.json"))["status"]["state"] == "removed"
 
 
 @pytest.mark.requirement("S-15")
-def test_a_bundle_is_trusted_no_more_than_a_connection(agent, repository, key, tmp_path):
-    repository.desire(1, document())
-    good = bundle(repository, tmp_path / "good")
-    newer = repository.desire(2)
-    assert agent.command("bundle", "import", bundle(repository, tmp_path / "newer")).returncode == 0
+def test_a_bundle_is_trusted_no_more_than_a_connection(agent, fleet, key, tmp_path):
+    fleet.deploy(document())
+    good = bundle(fleet, tmp_path / "good")
+    newer = fleet.withdraw(ONE)
+    assert agent.command("bundle", "import", bundle(fleet, tmp_path / "newer")).returncode == 0
     settle(agent)
-    stranger = SigningKey(tmp_path / "keys", "stranger")
-    forged = repository.desire(3, key=stranger)
-    for path, says in ((bundle(repository, tmp_path / "forged"), "nobody who is trusted"), (good, "rewound")):
+    stranger = Signer.create(tmp_path / "keys", "stranger")
+    forged = fleet.publish(signer=stranger)
+    for path, says in ((bundle(fleet, tmp_path / "forged"), "nobody who is trusted"), (good, "rewound")):
         done = agent.command("bundle", "import", path)
         assert done.returncode == 1, done.stdout
         assert says in done.stderr
@@ -139,39 +139,37 @@ def test_a_bundle_is_trusted_no_more_than_a_connection(agent, repository, key, t
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda path, repository: None, "No such file"),
-        (lambda path, repository: path.write_text("nonsense"), "no bundle of Git"),
-        (lambda path, repository: path.write_text("# v2 git bundle\nnonsense\n"), "damaged"),
+        (lambda path, fleet: None, "No such file"),
+        (lambda path, fleet: path.write_text("nonsense"), "no bundle of Git"),
+        (lambda path, fleet: path.write_text("# v2 git bundle\nnonsense\n"), "damaged"),
         (
-            lambda path, repository: repository.git(
-                "bundle", "create", "-q", str(path), "refs/heads/elsewhere"
-            ),
+            lambda path, fleet: fleet.git("bundle", "create", "-q", str(path), "refs/heads/elsewhere"),
             "no branch 'desired' in it",
         ),
     ],
 )
-def test_what_is_no_bundle_of_a_device_is_refused(agent, repository, tmp_path, make, says):
-    commit = repository.desire(1)
-    repository.git("update-ref", "refs/heads/elsewhere", commit)
+def test_what_is_no_bundle_of_a_device_is_refused(agent, fleet, tmp_path, make, says):
+    commit = fleet.publish()
+    fleet.git("update-ref", "refs/heads/elsewhere", commit)
     path = tmp_path / "file"
-    make(path, repository)
+    make(path, fleet)
     done = agent.command("bundle", "import", str(path))
     assert done.returncode == 2, done.stdout
     assert says in done.stderr
     assert accepted(agent) == (None, None)
 
 
-def test_an_export_goes_on_when_what_was_packed_before_is_lost(agent, repository, tmp_path):
-    repository.desire(1, document())
-    assert agent.command("bundle", "import", bundle(repository, tmp_path / "in")).returncode == 0
+def test_an_export_goes_on_when_what_was_packed_before_is_lost(agent, fleet, tmp_path):
+    fleet.deploy(document())
+    assert agent.command("bundle", "import", bundle(fleet, tmp_path / "in")).returncode == 0
     settle(agent)
     assert agent.command("bundle", "export", str(tmp_path / "out")).returncode == 0
     shutil.rmtree(agent.state / "export.git")
     done = agent.command("bundle", "export", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    repository.git("fetch", str(tmp_path / "out"), "refs/heads/current:refs/heads/current")
-    assert json.loads(repository.read(f"status/{ONE}.json"))["status"]["state"] == "installed"
-    assert json.loads(repository.read("capabilities.json"))["properties"]["id"] == "edge-01"
+    fleet.git("fetch", str(tmp_path / "out"), f"{CURRENT}:{CURRENT}")
+    assert json.loads(fleet.read(f"status/{ONE}.json"))["status"]["state"] == "installed"
+    assert json.loads(fleet.read("capabilities.json"))["properties"]["id"] == "edge-01"
     missing = agent.command("bundle", "export", str(tmp_path / "nowhere" / "out"))
     assert missing.returncode == 2
     assert "no such folder" in missing.stderr

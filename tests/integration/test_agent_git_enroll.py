@@ -10,7 +10,7 @@ from edgewright.agent.git.access import GitAccess
 from edgewright.agent.session import Identity
 from support.agent_rig import AgentRig
 from support.certificates import EXPIRED, Authority
-from support.git_repositories import DeviceRepository, SigningKey
+from support.git_fleet import CURRENT, GitFleet, Signer
 
 PASSWORD = "open sesame: now"
 
@@ -27,12 +27,12 @@ def agent(tmp_path, authority):
 
 @pytest.fixture
 def key(tmp_path):
-    return SigningKey(tmp_path / "keys")
+    return Signer.create(tmp_path / "keys", "fleet")
 
 
 @pytest.fixture
-def repository(tmp_path, key):
-    return DeviceRepository(tmp_path / "edge-01.git", key)
+def fleet(tmp_path, key):
+    return GitFleet.create(tmp_path / "edge-01.git", key)
 
 
 @pytest.fixture
@@ -56,19 +56,19 @@ def enroll(agent, key, url, *words):
 
 
 @pytest.mark.requirement("S-20")
-def test_a_device_is_enrolled_with_a_repository_alone(agent, key, repository):
-    commit = repository.desire(1)
-    done = enroll(agent, key, repository.path)
+def test_a_device_is_enrolled_with_a_repository_alone(agent, key, fleet):
+    commit = fleet.publish()
+    done = enroll(agent, key, fleet.repository)
     assert done.returncode == 0, done.stderr
     assert f"branch 'desired' is at {commit[:12]}" in done.stdout
     identity = identity_of(agent)
     assert (identity.transport, identity.device_id) == ("git", "line-4")
-    assert identity.relation == f"git:{repository.path}"
-    assert repository.head("current") == ""  # trying to write has written nothing
+    assert identity.relation == f"git:{fleet.repository}"
+    assert fleet.head(CURRENT) is None  # trying to write has written nothing
     status = agent.status()["identity"]
-    assert (status["transport"], status["repository"]) == ("git", str(repository.path))
+    assert (status["transport"], status["repository"]) == ("git", str(fleet.repository))
     told = agent.command("status").stdout
-    assert str(repository.path) in told
+    assert str(fleet.repository) in told
 
 
 @pytest.mark.requirement("S-22")
@@ -100,10 +100,10 @@ def test_credentials_are_copied_for_the_agents_user_alone(agent, key, file, tmp_
     assert PASSWORD not in shown.stdout + json.dumps(agent.status()) + done.stdout
 
 
-def test_the_name_by_which_a_fleet_manager_knows_the_device_is_kept(agent, key, repository):
+def test_the_name_by_which_a_fleet_manager_knows_the_device_is_kept(agent, key, fleet):
     client = "spiffe://example.org/margo/wfm/main/client/edge-07"
     done = agent.command(
-        "enroll", "--git", str(repository.path), "--signers", str(key.signers), "--client", client
+        "enroll", "--git", str(fleet.repository), "--signers", str(key.signers), "--client", client
     )
     assert done.returncode == 0, done.stderr
     assert identity_of(agent).relation == client
@@ -196,28 +196,28 @@ def test_keys_that_a_device_could_not_use_are_refused(agent, key, tmp_path, auth
         ("x" * 70_000, "larger than 65536"),
     ],
 )
-def test_signers_that_could_never_sign_are_refused(agent, key, repository, file, text, says):
+def test_signers_that_could_never_sign_are_refused(agent, key, fleet, file, text, says):
     public = " ".join(key.line.split()[2:])
     signers = file("signers", text.replace("KEY", public))
-    done = agent.command("enroll", "--git", str(repository.path), "--signers", signers, "--name", "x")
+    done = agent.command("enroll", "--git", str(fleet.repository), "--signers", signers, "--name", "x")
     assert done.returncode == 2
     assert says in done.stderr
-    without = agent.command("enroll", "--git", str(repository.path), "--name", "x")
+    without = agent.command("enroll", "--git", str(fleet.repository), "--name", "x")
     assert "--signers FILE is missing" in without.stderr
 
 
-def test_a_repository_that_does_not_answer_leaves_the_device_as_it_was(agent, key, repository, tmp_path):
+def test_a_repository_that_does_not_answer_leaves_the_device_as_it_was(agent, key, fleet, tmp_path):
     done = enroll(agent, key, tmp_path / "nowhere.git")
     assert done.returncode == 2
     assert "there is no such repository" in done.stderr
     assert "nothing was changed" in done.stderr
     assert list((agent.state / "identity").iterdir()) == []
-    assert enroll(agent, key, repository.path).returncode == 0
-    again = enroll(agent, key, repository.path)
+    assert enroll(agent, key, fleet.repository).returncode == 0
+    again = enroll(agent, key, fleet.repository)
     assert again.returncode == 2
     assert "--replace" in again.stderr
     assert enroll(agent, key, tmp_path / "nowhere.git", "--replace").returncode == 2
-    assert identity_of(agent).relation == f"git:{repository.path}"
+    assert identity_of(agent).relation == f"git:{fleet.repository}"
 
 
 @pytest.mark.requirement("S-22")
@@ -238,10 +238,10 @@ def test_a_new_password_is_for_the_same_server_alone(agent, key, file):
     assert (current / "signers").read_text() == key.line
 
 
-def test_transport_without_anything_to_move_to_says_so(agent, key, repository):
+def test_transport_without_anything_to_move_to_says_so(agent, key, fleet):
     done = agent.command("transport")
     assert "not enrolled" in done.stderr
-    assert enroll(agent, key, repository.path).returncode == 0
+    assert enroll(agent, key, fleet.repository).returncode == 0
     done = agent.command("transport", "api")
     assert done.returncode == 2
     assert "enroll TOKEN --replace" in done.stderr

@@ -39,9 +39,7 @@ def nginx(fleet: GitFleet) -> Iterator[Nginx]:
 @pytest.fixture
 def rig(tmp_path: Path, nginx: Nginx, signer: Signer) -> AgentRig:
     rig = AgentRig(tmp_path / "agent", nginx.authority)
-    enrolled = rig.enroll_git(
-        nginx.access("basic", "edge-01").all_words(), signer.write(tmp_path / "signers")
-    )
+    enrolled = rig.enroll_git(nginx.access("basic", "edge-01").all_words(), signer.signers)
     assert enrolled.returncode == 0, enrolled.stderr
     return rig
 
@@ -117,7 +115,7 @@ def test_a_turn_of_a_timer_does_all_that_is_due(fleet, rig):
 def test_over_ssh_a_device_lives_by_its_repository_as_well(tmp_path, fleet, signer):
     with Sshd(fleet.repository.parent) as sshd:
         rig = AgentRig(tmp_path / "agent", Authority.create())
-        enrolled = rig.enroll_git(sshd.access("edge-01").all_words(), signer.write(tmp_path / "signers"))
+        enrolled = rig.enroll_git(sshd.access("edge-01").all_words(), signer.signers)
         assert enrolled.returncode == 0, enrolled.stderr
         head = fleet.publish()
         with rig.running():
@@ -128,7 +126,7 @@ def test_over_ssh_a_device_lives_by_its_repository_as_well(tmp_path, fleet, sign
 
 def test_a_local_path_needs_no_server(tmp_path, fleet, signer):
     rig = AgentRig(tmp_path / "agent", Authority.create())
-    enrolled = rig.enroll_git(["--git", str(fleet.repository)], signer.write(tmp_path / "signers"))
+    enrolled = rig.enroll_git(["--git", str(fleet.repository)], signer.signers)
     assert enrolled.returncode == 0, enrolled.stderr
     head = fleet.publish()
     with rig.running():
@@ -141,7 +139,7 @@ def test_while_a_fetch_goes_on_the_status_says_so_and_since_when(tmp_path, fleet
     gate.touch()
     monkeypatch.setenv("EDGEWRIGHT_FAILPOINTS", f"courier.fetched=pause:{gate}")
     rig = AgentRig(tmp_path / "agent", Authority.create())
-    enrolled = rig.enroll_git(["--git", str(fleet.repository)], signer.write(tmp_path / "signers"))
+    enrolled = rig.enroll_git(["--git", str(fleet.repository)], signer.signers)
     assert enrolled.returncode == 0, enrolled.stderr
     assert rig.status()["repository"]["under_way"] is None
     before = datetime.now(UTC).replace(microsecond=0)
@@ -165,7 +163,7 @@ def test_a_repository_made_anew_is_refused_until_a_person_types_what_the_refusal
     tmp_path, fleet, signer
 ):
     rig = AgentRig(tmp_path / "agent", Authority.create())
-    enrolled = rig.enroll_git(["--git", str(fleet.repository)], signer.write(tmp_path / "signers"))
+    enrolled = rig.enroll_git(["--git", str(fleet.repository)], signer.signers)
     assert enrolled.returncode == 0, enrolled.stderr
     fleet.deploy(deployment_yaml(ONE, components=["web"]))
     head = fleet.deploy(deployment_yaml(ONE, components=["web"], name="another"))

@@ -8,7 +8,7 @@ from edgewright.protocol.repository import deployment_file
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import Answer, ForeignServer, deployment_yaml
-from support.git_repositories import DeviceRepository, SigningKey
+from support.git_fleet import CURRENT, GitFleet, Signer
 from support.processes import wait_until
 
 ONE = "11111111-1111-4111-8111-111111111111"
@@ -32,18 +32,18 @@ def agent(tmp_path, authority):
 
 
 @pytest.fixture
-def repository(tmp_path):
-    return DeviceRepository(tmp_path / "edge-01.git", SigningKey(tmp_path / "keys"))
+def fleet(tmp_path):
+    return GitFleet.create(tmp_path / "edge-01.git", Signer.create(tmp_path / "keys", "fleet"))
 
 
-def mirror(server, repository):
+def mirror(server, fleet):
     """Commit what the fleet manager serves, byte for byte."""
     documents = {deployment_file(name): data for name, data in server.documents.items()}
-    return repository.commit({"manifest.json": server.manifest, ".gitattributes": b"* -text\n", **documents})
+    return fleet.commit({"manifest.json": server.manifest, ".gitattributes": b"* -text\n", **documents})
 
 
-def adopted(repository):
-    return json.loads(repository.read("adopted.json")) if repository.head("current") else {}
+def adopted(fleet):
+    return json.loads(fleet.read("adopted.json")) if fleet.head(CURRENT) else {}
 
 
 def changes(agent):
@@ -51,11 +51,11 @@ def changes(agent):
     return [call for call in agent.calls if call[0] in ("apply", "remove", "stop", "restore")]
 
 
-def tells_where(server, repository):
+def tells_where(server, fleet):
     told = {
         "kind": "hosted",
-        "url": f"file://{repository.path}",
-        "signers": repository.key.line,
+        "url": f"file://{fleet.repository}",
+        "signers": fleet.signer.line,
         "ca": None,
     }
 
@@ -68,27 +68,27 @@ def tells_where(server, repository):
 
 
 @pytest.mark.requirement("S-20")
-def test_from_the_api_to_git_and_back_while_it_runs(agent, server, repository):
+def test_from_the_api_to_git_and_back_while_it_runs(agent, server, fleet):
     agent.enroll(server.url)
     first = server.deploy(deployment_yaml(ONE))
-    tells_where(server, repository)
+    tells_where(server, fleet)
     with agent.running():
         server.wait_for_state(ONE, "installed", version=first)
         done = changes(agent)
 
-        commit = mirror(server, repository)
+        commit = mirror(server, fleet)
         moved = agent.command("transport", "git")
         assert moved.returncode == 0, moved.stderr
         assert f"branch 'desired' is at {commit[:12]}" in moved.stdout
-        wait_until(lambda: adopted(repository).get("commit") == commit, what="the commit is taken up")
-        assert adopted(repository)["manifestVersion"] == str(first)
+        wait_until(lambda: adopted(fleet).get("commit") == commit, what="the commit is taken up")
+        assert adopted(fleet)["manifestVersion"] == str(first)
         assert changes(agent) == done
 
         # By Git it goes on where the API was.
         server.deploy(deployment_yaml(TWO, components=["db"]))
-        second = mirror(server, repository)
+        second = mirror(server, fleet)
         wait_until(lambda: (TWO, "db") in agent.installed, what="what came by Git runs")
-        wait_until(lambda: adopted(repository).get("commit") == second, what="the second commit is told")
+        wait_until(lambda: adopted(fleet).get("commit") == second, what="the second commit is told")
         done = changes(agent)
         asked = len(server.requests)
 
@@ -104,16 +104,16 @@ def test_from_the_api_to_git_and_back_while_it_runs(agent, server, repository):
 
 
 @pytest.mark.requirement("S-20")
-def test_from_git_alone_to_an_api(agent, server, repository):
+def test_from_git_alone_to_an_api(agent, server, fleet):
     server.deploy(deployment_yaml(ONE))
-    mirror(server, repository)
+    mirror(server, fleet)
     client = f"spiffe://{agent.authority.trust_domain}/margo/wfm/main/client/edge-01"
-    words = ("--git", str(repository.path), "--signers", str(repository.key.signers), "--name", "edge-01")
+    words = ("--git", str(fleet.repository), "--signers", str(fleet.signer.signers), "--name", "edge-01")
     done = agent.command("enroll", *words, "--client", client)
     assert done.returncode == 0, done.stderr
     with agent.running():
         wait_until(lambda: (ONE, "web") in agent.installed, what="what came by Git runs")
-        wait_until(lambda: adopted(repository).get("manifestVersion") is not None, what="it is told")
+        wait_until(lambda: adopted(fleet).get("manifestVersion") is not None, what="it is told")
     done_so_far = changes(agent)
     agent.enroll(server.url, replace=True)
     with agent.running():
@@ -135,10 +135,10 @@ def test_what_the_fleet_manager_does_not_know_is_told(agent, server):
     assert "not understood" in done.stderr
 
 
-def test_a_move_that_cannot_be_tried_changes_nothing(agent, server, repository, tmp_path):
+def test_a_move_that_cannot_be_tried_changes_nothing(agent, server, fleet, tmp_path):
     agent.enroll(server.url)
-    tells_where(server, repository)
-    (repository.path / "HEAD").unlink()
+    tells_where(server, fleet)
+    (fleet.repository / "HEAD").unlink()
     done = agent.command("transport", "git")
     assert done.returncode == 2
     assert "nothing was changed" in done.stderr

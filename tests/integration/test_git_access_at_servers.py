@@ -3,7 +3,6 @@
 """
 
 import re
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,22 +16,12 @@ from edgewright.net.git.url import RepositoryUrl
 from support.certificates import Authority
 from support.foreign_server import deployment_yaml
 from support.git_fleet import CURRENT, DESIRED, GitFleet, Signer
-from support.git_servers import USERNAME, Access, Credentials, Dulwich, Nginx, Sshd
+from support.git_servers import USERNAME, WAYS, Access, Credentials, Nginx, Sshd, opened
 from support.hostile_git import Cut, Endless, Garble, HostileGit, Say, endless_pack, packet
-from support.proxies import ConnectProxy
 from support.secrets import Lookout, files_with
 
 ONE = "11111111-1111-4111-8111-111111111111"
 NAME = "edge-01"
-WAYS = [
-    *(f"nginx {kind}" for kind in ("none", "basic", "bearer", "certificate")),
-    *(f"dulwich {kind}" for kind in ("none", "basic", "bearer")),
-    "ssh",
-    "path",
-    "file",
-    "proxy",
-    "proxy with a password",
-]
 OPTIONS = {
     "--password-file": files.PASSWORD,
     "--token-file": files.TOKEN,
@@ -41,6 +30,7 @@ OPTIONS = {
     "--ca": files.AUTHORITY,
     "--ssh-key": files.SSH_KEY,
     "--known-hosts": files.KNOWN_HOSTS,
+    "--proxy-password-file": files.PROXY_PASSWORD,
 }
 KINDS = {
     "--password-file": files.BASIC,
@@ -69,32 +59,6 @@ def nginx(tmp_path, authority):
         yield server
 
 
-@contextmanager
-def way(name, tmp_path, authority):
-    """Open the server of a way and yield how a device gets at its repository there."""
-    server, _, kind = name.partition(" ")
-    repositories = tmp_path / "repositories"
-    with ExitStack() as stack:
-        match server:
-            case "nginx":
-                yield stack.enter_context(Nginx(repositories, authority)).access(kind, NAME)
-            case "dulwich":
-                yield stack.enter_context(Dulwich(repositories, authority)).access(kind, NAME)
-            case "ssh":
-                yield stack.enter_context(Sshd(repositories)).access(NAME)
-            case "path":
-                yield Access(f"{repositories}/{NAME}.git")
-            case "file":
-                yield Access(f"file://{repositories}/{NAME}.git")
-            case "proxy":
-                shown = "site:0pen.sesame" if kind else ""
-                proxy = stack.enter_context(ConnectProxy(credentials=shown or None))
-                access = stack.enter_context(Nginx(repositories, authority)).access("basic", NAME)
-                secrets = (*access.secrets, *shown.split(":")[1:])
-                yield Access(access.url, (*access.words, "--proxy", proxy.url), secrets)
-                assert set(proxy.asked) == {access.url.split("/")[2]}
-
-
 def device(directory: Path, access: Access) -> tuple[GitAccess, Git]:
     """Return a device's access in `directory`, as enrolment puts it there, and git with it."""
     directory.mkdir()
@@ -102,18 +66,13 @@ def device(directory: Path, access: Access) -> tuple[GitAccess, Git]:
     for option, name in OPTIONS.items():
         if option in told:
             write_whole(str(directory / name), Path(told[option]).read_bytes())
-    proxy = told.get("--proxy", "")
-    user, _, place = proxy.removeprefix("http://").rpartition("@")
-    if user:
-        proxy = f"http://{user.partition(':')[0]}@{place}"
-        write_whole(str(directory / files.PROXY_PASSWORD), user.partition(":")[2].encode())
     kind = next((KINDS[option] for option in told if option in KINDS), files.OPEN)
     made = GitAccess(
         str(directory),
         url=RepositoryUrl(access.url),
         kind=kind,
         username=USERNAME if kind == files.BASIC else "",
-        proxy=proxy,
+        proxy=told.get("--proxy", ""),
     )
     config = str(directory / "git.config")
     write_git_config(made, config)
@@ -129,7 +88,7 @@ def fetch(access: GitAccess, git: Git) -> None:
 @pytest.mark.requirement("S-22", "GR-39", "GR-40")
 @pytest.mark.parametrize("name", WAYS)
 def test_every_server_is_fetched_from_and_pushed_to(tmp_path, authority, fleet, name):
-    with way(name, tmp_path, authority) as shown, Lookout(shown.secrets) as lookout:
+    with opened(name, tmp_path / "repositories", authority, NAME) as shown, Lookout(shown.secrets) as lookout:
         access, git = device(tmp_path / "identity", shown)
         for _ in range(3):
             fetch(access, git)
@@ -208,7 +167,7 @@ def test_what_is_wrong_is_said_in_words_without_secrets(tmp_path, fleet, nginx, 
 @pytest.mark.parametrize("name", ["nginx none", "dulwich none"])
 def test_nothing_is_forced(tmp_path, authority, fleet, name):
     theirs = fleet.commit({"status/one.json": b"{}"}, branch=CURRENT)
-    with way(name, tmp_path, authority) as shown:
+    with opened(name, tmp_path / "repositories", authority, NAME) as shown:
         access, git = device(tmp_path / "identity", shown)
         git.set_ref(CURRENT, git.write_commit({"status/one.json": b"{ }"}, parent=None, message="report"))
         with pytest.raises(GitError) as raised:

@@ -6,7 +6,6 @@ manager is `support.git_fleet`, which follows docs/reference/git-repository.md a
 
 import json
 import re
-from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -14,10 +13,9 @@ from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import deployment_yaml
 from support.git_fleet import CURRENT, DESIRED, FILE, FOLDER, LINK, SUBMODULE, Entry, GitFleet, Signer
-from support.git_servers import PASSWORD, Access, Dulwich, Nginx, Sshd
+from support.git_servers import PASSWORD, WAYS, Access, Nginx, Sshd, opened
 from support.hostile_git import Cut, Endless, Garble, HostileGit, Say, endless_pack, noise, packet, refs
 from support.processes import wait_until
-from support.proxies import ConnectProxy
 from support.secrets import Lookout, files_with
 
 ONE = "11111111-1111-4111-8111-111111111111"
@@ -47,8 +45,8 @@ def agent(tmp_path, authority):
 
 
 @pytest.fixture
-def trusted(tmp_path, signer):
-    return signer.write(tmp_path / "allowed-signers")
+def trusted(signer):
+    return signer.signers
 
 
 @pytest.fixture
@@ -62,47 +60,6 @@ def nginx(tmp_path, authority):
 def hostile(tmp_path, authority):
     with HostileGit(tmp_path / "repositories", authority) as server:
         yield server
-
-
-@contextmanager
-def way(name, tmp_path, authority):
-    """Open the server of a way and yield how a device gets at its repository there."""
-    server, _, kind = name.partition(" ")
-    repositories = tmp_path / "repositories"
-    with ExitStack() as stack:
-        match server:
-            case "nginx":
-                yield stack.enter_context(Nginx(repositories, authority)).access(kind, NAME)
-            case "dulwich":
-                yield stack.enter_context(Dulwich(repositories, authority)).access(kind, NAME)
-            case "ssh":
-                yield stack.enter_context(Sshd(repositories)).access(NAME)
-            case "path":
-                yield Access(f"{repositories}/{NAME}.git")
-            case "file":
-                yield Access(f"file://{repositories}/{NAME}.git")
-            case "proxy":
-                user, password = ("site", "0pen.sesame") if kind else ("", "")
-                proxy = stack.enter_context(ConnectProxy(credentials=f"{user}:{password}" if kind else None))
-                access = stack.enter_context(Nginx(repositories, authority)).access("basic", NAME)
-                words = ["--proxy", proxy.url.replace(f":{password}@", "@") if kind else proxy.url]
-                if kind:
-                    (tmp_path / "proxy-password").write_text(password)
-                    words += ["--proxy-password-file", str(tmp_path / "proxy-password")]
-                secrets = (*access.secrets, *([password] if password else []))
-                yield Access(access.url, (*access.words, *words), secrets)
-                assert set(proxy.asked) == {access.url.split("/")[2]}
-
-
-WAYS = [
-    *(f"nginx {kind}" for kind in ("none", "basic", "bearer", "certificate")),
-    *(f"dulwich {kind}" for kind in ("none", "basic", "bearer")),
-    "ssh",
-    "path",
-    "file",
-    "proxy",
-    "proxy with-a-password",
-]
 
 
 def enroll(agent, access, trusted, **options):
@@ -131,7 +88,10 @@ def wait_told(agent, pattern):
 )
 @pytest.mark.parametrize("name", WAYS)
 def test_a_life_by_git_of_others(tmp_path, authority, fleet, agent, trusted, name):
-    with way(name, tmp_path, authority) as access, Lookout(access.secrets) as lookout:
+    with (
+        opened(name, tmp_path / "repositories", authority, NAME) as access,
+        Lookout(access.secrets) as lookout,
+    ):
         first = fleet.deploy(deployment_yaml(ONE))
         said = enroll(agent, access, trusted)
         with agent.running():

@@ -39,7 +39,9 @@ class Signer:
         key = directory / f"{name}.signing"
         command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", str(key)]
         subprocess.run(command, check=True, capture_output=True)
-        return cls(name, key)
+        made = cls(name, key)
+        made.signers.write_text(made.line)
+        return made
 
     @property
     def line(self) -> str:
@@ -47,10 +49,10 @@ class Signer:
         kind, key = self.key.with_suffix(".signing.pub").read_text().split()[:2]
         return f'{self.name} namespaces="git" {kind} {key}\n'
 
-    def write(self, path: Path) -> Path:
-        """Write the file of signers in which this one is alone."""
-        path.write_text(self.line)
-        return path
+    @property
+    def signers(self) -> Path:
+        """The file in which this signer is the only one, for `agent enroll --signers`."""
+        return self.key.with_suffix(".signers")
 
 
 @dataclass(frozen=True, slots=True)

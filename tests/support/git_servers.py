@@ -20,18 +20,29 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from support.certificates import EXPIRED, Authority, Issued
 from support.processes import own_environment, start, stop, tail, wait_until
-from support.proxies import Proxy
+from support.proxies import ConnectProxy, Proxy
 from support.testbed import TOOLS
 
 GATEWAYS = 3  # requests that git http-backend works on at once
 KINDS = ("none", "basic", "bearer", "certificate")
+WAYS = (
+    *(f"nginx {kind}" for kind in KINDS),
+    *(f"dulwich {kind}" for kind in ("none", "basic", "bearer")),
+    "ssh",
+    "path",
+    "file",
+    "proxy",
+    "proxy with-a-password",
+)
 USERNAME, PASSWORD, TOKEN = "edge-01", "correct:horse battery", "tok3n.for_edge-01~x"
 
 
@@ -74,6 +85,15 @@ class Credentials:
         """The options of a client certificate: by default one of the tests' own authority."""
         files = (issued or self._authority.client(client=self._name)).write(self._directory, "client")
         return "--certificate", str(files.certificate), "--key", str(files.key)
+
+    def proxy(self, url: str) -> tuple[str, ...]:
+        """The options of a proxy, whose password is taken out of `url` into a file."""
+        parts = urlsplit(url)
+        if parts.password is None:
+            return "--proxy", url
+        shown = url.replace(f":{parts.password}@", "@")
+        file = self._write("proxy-password", parts.password.encode())
+        return "--proxy", shown, "--proxy-password-file", file
 
     def _write(self, name: str, data: bytes) -> str:
         path = self._directory / name
@@ -425,6 +445,34 @@ class Dulwich:
     def requests(self) -> list[str]:
         """Return what was asked so far."""
         return [line for line in self.log.read_text().splitlines() if '"' in line]
+
+
+@contextmanager
+def opened(way: str, repositories: Path, authority: Authority, name: str) -> Iterator[Access]:
+    """Open the server of one of the `WAYS` and yield how a device gets at repository `name` there."""
+    server, _, kind = way.partition(" ")
+    with ExitStack() as stack:
+        match server:
+            case "nginx":
+                yield stack.enter_context(Nginx(repositories, authority)).access(kind, name)
+            case "dulwich":
+                yield stack.enter_context(Dulwich(repositories, authority)).access(kind, name)
+            case "ssh":
+                yield stack.enter_context(Sshd(repositories)).access(name)
+            case "path":
+                yield Access(f"{repositories}/{name}.git")
+            case "file":
+                yield Access(f"file://{repositories}/{name}.git")
+            case "proxy":
+                password = "0pen.sesame" if kind else None
+                proxy = stack.enter_context(ConnectProxy(credentials=f"site:{password}" if kind else None))
+                nginx = stack.enter_context(Nginx(repositories, authority))
+                access = nginx.access("basic", name)
+                words = (*access.words, *nginx.credentials.proxy(proxy.url))
+                yield Access(access.url, words, (*access.secrets, *([password] if password else [])))
+                assert set(proxy.asked) == {access.url.split("/")[2]}
+            case _:
+                raise ValueError(f"{way}: expected one of {', '.join(WAYS)}")
 
 
 def _answers(path: Path) -> bool:
