@@ -64,11 +64,10 @@ class Agent:
 
         def look() -> bool:
             shown = self._server.operator.get(f"/devices/{self.name}")
-            told = [each["updated"] for each in shown["devices"]]
-            told += [shown["site"]["received"]] if shown["site"] else []
-            return bool(told) and max(map(datetime.fromisoformat, told)) < datetime.fromisoformat(
-                shown["last_contact"]
-            )
+            if not (shown["devices"] and shown["site"]):
+                return False  # its first round has not told of the site yet
+            told = [*(each["updated"] for each in shown["devices"]), shown["site"]["received"]]
+            return max(map(datetime.fromisoformat, told)) < datetime.fromisoformat(shown["last_contact"])
 
         wait_until(look, what=f"{self.name} does not wait for news\n{tail(self.log, 20)}", seconds=PATIENCE)
 

@@ -163,6 +163,11 @@ def test_the_points_of_a_phase_are_those_it_passes(
     rig = field.rig
     passed: set[str] = set()
 
+    def is_ready() -> bool:
+        rig.go_on()
+        rig.hold(*NAMES)
+        return rig.is_idle()  # else a round was started before it could be held
+
     def ended() -> bool:
         passed.update(rig.pass_on())
         return field.has_reported(phase) and rig.is_idle()
@@ -173,7 +178,7 @@ def test_the_points_of_a_phase_are_those_it_passes(
         field.want(before(phase))
         rig.start_and_look()
         field.count_from_here()
-        rig.hold(*NAMES)
+        wait_until(is_ready, what=f"no round is at work:\n{rig.told}")
         field.want(phase)
         wait_until(ended, what=f"{phase} ends:\n{rig.told}")
         rig.go_on()
