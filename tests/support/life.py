@@ -16,6 +16,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any, cast
 
+from edgewright.agent.conversation import Conversation
 from edgewright.agent.hours import Hours
 from edgewright.agent.link import Link
 from edgewright.agent.manners import Manners
@@ -233,7 +234,7 @@ class Life:
         self.paths = Paths(str(directory / "state"))
         self.paths.make()
         self.policy = directory / "policy.yaml"
-        self.fleet = Fleet(self.clock)
+        self._meet(directory)
         self.runtime = FakeRuntime()
         self.rounds: list[float] = []
         self._stopped = True
@@ -250,8 +251,7 @@ class Life:
         """Start the watch, as after a boot."""
         self.store = Store(self.paths.database, self.clock.time)
         self._store_of_rounds = Store(self.paths.database, self.clock.time)
-        self.session = self._session(self.store)
-        self.link = Link(cast(Session, self.session), self.store, self.clock)
+        self.link = self._converse()
         self._instant = InstantRounds(self._round)
         self.watch = Watch(
             self.link,
@@ -283,7 +283,16 @@ class Life:
         with suppress(End):
             self.watch.run()
 
-    def _session(self, store: Store) -> FakeSession:
+    def _meet(self, _directory: Path) -> None:
+        """Bring the fleet manager about."""
+        self.fleet = Fleet(self.clock)
+
+    def _converse(self) -> Conversation:
+        """Begin the conversation with it."""
+        self.session = self._session(self.store)
+        return Link(cast(Session, self.session), self.store, self.clock)
+
+    def _session(self, store: Store) -> Any:
         return FakeSession(self.fleet, self.clock, Manners(store, self.clock, Hours(store, self.clock)))
 
     def _readable(self) -> list[int]:
