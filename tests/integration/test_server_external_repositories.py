@@ -591,3 +591,85 @@ def test_git_servers_of_others_are_pushed_to_with_each_kind_of_credentials(
         assert json.loads(shown)["manifestVersion"] == 1
         heads = operator.post(f"/devices/{unique}/repository/external/look")
         assert heads["problem"] is None
+
+
+@pytest.fixture
+def looker(scene: Scene) -> Path:
+    """The context of a program that may only read."""
+    context = json.loads((scene.server.data / "operator.json").read_text())
+    made = scene.operator.post("/tokens", {"name": f"hook of {scene.device}", "role": "viewer"})
+    path = scene.folder / "looker.json"
+    path.write_text(json.dumps(context | {"token": made["token"]}))
+    return path
+
+
+@pytest.mark.requirement("S-18")
+def test_the_fleet_manager_is_asked_what_it_alone_knows_and_keeps_nothing(scene: Scene, looker: Path) -> None:
+    person, before = scene.person(), scene.operator.get(scene.path)
+    document = person.read(scene.document)
+    person.change({scene.document: document.replace("value: hello", f"value: {'x' * 30}")}, "too long")
+    person.change({scene.document: document.replace("plant 4", "plant 5")}, "immutable")
+    person.change({scene.document: document.replace("value: hello", "value: moin"), "README.md": "x"}, "fine")
+    person.change({"a b.md": "x"}, "a bad name")
+    alone = check(person.folder, "origin/desired", "HEAD")
+    assert [line.split(":")[0] for line in alone.stdout.splitlines()][:4] == ["fine"] * 3 + ["refused"]
+    assert "--device DEVICE asks the fleet" in alone.stdout
+    asked = ("--device", scene.device, "--context", str(looker))
+    done = check(person.folder, "origin/desired", "HEAD", *asked)
+    assert done.returncode == 1, done.stderr
+    told = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in told] == ["refused", "refused", "fine", "refused"], told
+    assert "parameters.greeting" in told[0]
+    assert "cannot be changed any more" in told[1]
+    assert "a b.md" in told[3]
+    shown = check(person.folder, "origin/desired", "HEAD", *asked, "-o", "json")
+    assert [one["is_fine"] for one in json.loads(shown.stdout)] == [False, False, True, False]
+    assert scene.values()["greeting"] == "hello"
+    assert scene.operator.get(scene.path) == before
+    assert scene.audit("take in commit") == scene.audit("refuse commit") == []
+    # What it said is what it does.
+    person.push()
+    scene.look()
+    said = scene.message()
+    assert said.count("Refused: ") == 3
+    assert all(line.partition("<ada@example.org>: ")[2] in said for line in told), (told, said)
+    assert scene.values() == {"greeting": "moin", "site": "plant 4"}
+
+
+@pytest.mark.requirement("S-18")
+def test_a_hook_that_asks_tells_whoever_pushes_what_the_application_does_not_take(
+    scene: Scene, looker: Path
+) -> None:
+    hook_file = scene.backend.path(scene.device) / "hooks" / "pre-receive"
+    hook_file.parent.mkdir(exist_ok=True)
+    command = f"{sys.executable} -m edgewright.cli.main repository check"
+    hook_file.write_text(f"#!/bin/sh\nexec {command} --device {scene.device} --context {looker}\n")
+    hook_file.chmod(0o755)
+    person = scene.person()
+    document = person.read(scene.document)
+    person.change({scene.document: document.replace("value: hello", f"value: {'x' * 30}")})
+    with pytest.raises(AssertionError, match=r"refused: .*parameters\.greeting"):
+        person.push()
+    person.git("reset", "-q", "--hard", "origin/desired")
+    person.change({scene.document: document.replace("value: hello", "value: moin")})
+    person.push()
+    assert scene.look()["refused"] is None
+    assert scene.values()["greeting"] == "moin"
+
+
+@pytest.mark.requirement("S-18")
+def test_what_cannot_be_judged_is_said_by_name(scene: Scene, looker: Path) -> None:
+    path = f"{scene.path}/check"
+    file = {"mode": "100644", "id": "0" * 40, "size": 3}
+    commit = {"id": "1" * 40, "name": "Ada", "email": "", "files": {"policy.yaml": file}}
+    unknown = scene.operator.request("POST", path, {"base": "2" * 40, "commits": [commit]})
+    assert_problem(unknown, 409, "edgewright repository look")
+    bare = scene.operator.request("POST", path, {"base": scene.head(), "commits": [commit]})
+    assert_problem(bare, 422, "policy.yaml: expected its content, of 3 bytes")
+    person = scene.person()
+    without = check(person.folder, "HEAD", "HEAD", "--context", str(looker))
+    assert "--device is needed" in without.stderr
+    person.change({"README.md": "x"})
+    words = ("origin/desired", "HEAD", "--context", str(looker), "--device", "nobody-here")
+    stranger = check(person.folder, *words)
+    assert (stranger.returncode, "nobody-here" in stranger.stderr) == (2, True), stranger

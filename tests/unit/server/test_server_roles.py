@@ -39,6 +39,7 @@ OWN = {
 # What is asked with a body and changes nothing.
 ASKING = {
     ("POST", "/operator/v1/assignments/{name}/preview"),
+    ("POST", "/operator/v1/devices/{client_id}/repository/external/check"),
 }
 # Who may do what, and secrets of others.
 ADMINISTRATION = ("/users", "/operator/v1/users")

@@ -40,6 +40,8 @@ MOST_DEPTH: Final = 4
 # A device fetches files without a meaning too: people get room for explanations, not for a share of its link.
 MOST_OTHERS: Final = 1000
 OTHER_BYTES: Final = 8 * 1024 * 1024
+# How many commits of people are judged one by one; of more the head alone, as one change.
+MOST_COMMITS: Final = 200
 
 _OURS: Final = {
     MANIFEST: "it lists the deployments, which are made and removed in the fleet manager",
@@ -184,6 +186,29 @@ def after(state: Snapshot, made: Snapshot, accepted: Accepted) -> Snapshot:
         contents[path] = _with_values(contents[path], values)
         entries[path] = replace(entries[path], id="", size=len(contents[path]))
     return Snapshot(entries=tuple(entries.values()), contents=contents)
+
+
+class Walk:
+    """Judges commits in order, each by what it changes against the one before.
+
+    `state` is what the fleet manager has in the repository, with what was taken in on the way.
+    """
+
+    def __init__(self, state: Snapshot) -> None:
+        self.state = self._parent = state
+
+    def judge(self, made: Snapshot | Refused) -> Verdict:
+        """Return what becomes of the next commit; `made` is its tree, or why nobody looks into that."""
+        return made if isinstance(made, Refused) else judge(self._parent, made, self.state)
+
+    def go_on(self, made: Snapshot | Refused, verdict: Verdict) -> None:
+        """Go on to the commit after that, now that it is certain what became of this one."""
+        if isinstance(made, Refused):
+            self._parent = self.state
+            return
+        if isinstance(verdict, Accepted):
+            self.state = after(self.state, made, verdict)
+        self._parent = made
 
 
 def others_of(snapshot: Snapshot) -> dict[str, Entry]:

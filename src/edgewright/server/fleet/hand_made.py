@@ -4,7 +4,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from edgewright.server.domain.hand_made import Accepted, Commit
+from edgewright.protocol.errors import EdgewrightError
+from edgewright.server.domain.hand_made import Accepted, Commit, Refused, Verdict
 from edgewright.server.errors import ConflictError, NotFoundError
 from edgewright.server.fleet import deploying, suggestions
 from edgewright.server.store import audit
@@ -42,6 +43,23 @@ async def take_in(
         commit=commit.id,
         what=accepted.in_words(),
     )
+
+
+async def settle(
+    connection: AsyncConnection, client_id: str, commit: Commit, verdict: Verdict, *, now: datetime
+) -> Verdict:
+    """Take in what was found fine so far; return what became of it, refused where the fleet does not have it.
+
+    What is refused leaves nothing in the caller's transaction.
+    """
+    if isinstance(verdict, Refused):
+        return verdict
+    try:
+        async with connection.begin_nested():
+            await take_in(connection, client_id, commit, verdict, now=now)
+    except EdgewrightError as error:
+        return Refused(reasons=(str(error),))
+    return verdict
 
 
 async def note_refused(

@@ -1,36 +1,49 @@
 """`/devices/{client_id}/repository/external`: repositories on Git servers of somebody else's."""
 
 import secrets
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from litestar import Response, get, post, put
 from msgspec import UNSET
 
+from edgewright.net.git.program import Git, GitError
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.server.context import ServerContext, ServerRequest, context_of
+from edgewright.server.domain.hand_made import Accepted, Commit, Verdict
 from edgewright.server.domain.roles import Role
 from edgewright.server.errors import ConflictError, Fault, InvalidError, NotFoundError
 from edgewright.server.fleet import membership
+from edgewright.server.looking import in_thread
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.etags import expect, tagged
 from edgewright.server.operator_api.external_documents import (
     ExternalEntry,
     GivenExternal,
+    JudgedCommit,
+    JudgedCommits,
+    ProposedCommit,
+    ProposedCommits,
     RestoreBranch,
     WebhookSecret,
 )
 from edgewright.server.operator_api.requests import read_json
 from edgewright.server.repositories.access import Access, checked, checked_url, shown_proxy
 from edgewright.server.repositories.external import Externals
+from edgewright.server.repositories.places import bare_of
+from edgewright.server.repositories.proposals import File, Proposal, judge_all
 from edgewright.server.repositories.remote import RemoteError
+from edgewright.server.repositories.snapshots import read_snapshot
 from edgewright.server.store import audit
 from edgewright.server.store import repositories as store
-from edgewright.server.store.database import is_rehearsal
+from edgewright.server.store.database import is_rehearsal, rehearse
 from edgewright.server.store.repositories import Kind, Repository
 
 PATH: Final = "/devices/{client_id:str}/repository/external"
 HOOKS: Final = "/git/hooks"
+# Documents have at most 1 MiB each, and travel in base64.
+_CHECK_BYTES: Final = 16 * 1024 * 1024
 
 
 @get(PATH, summary="Show a repository on another Git server")
@@ -152,7 +165,66 @@ async def restore_external(request: ServerRequest, client_id: str) -> ExternalEn
     return _show(context, await _external(context, client_id))
 
 
-HANDLERS: Final = [show_external, put_external, make_webhook, look_at_external, restore_external]
+@post(
+    f"{PATH}/check",
+    status_code=200,
+    summary="Judge commits before they are pushed",
+    body=ProposedCommits,
+    role=Role.VIEWER,
+)
+async def check_commits(request: ServerRequest, client_id: str) -> JudgedCommits:
+    """Say what would become of commits on `desired` that people made by hand; nothing is changed.
+
+    They are judged as they are after a push: also whether an application takes a value, and whether a
+    deployment is changed by itself or in its assignment.
+    """
+    context, asked = context_of(request), await read_json(request, ProposedCommits, limit=_CHECK_BYTES)
+    await _external(context, client_id)
+    git = Git(bare_of(context.repositories, client_id))
+    try:
+        is_known = git.is_there and await in_thread(partial(git.commit_of, asked.base)) is not None
+        base = await in_thread(partial(read_snapshot, git, asked.base)) if is_known else None
+    except GitError as error:
+        raise ConflictError(f"commit {asked.base} cannot be read here: {error}") from error
+    if base is None:
+        raise ConflictError(
+            f"commit {asked.base} is not known here, and so not what commits build on;"
+            f" 'edgewright repository look {client_id}' asks the Git server for news"
+        )
+    proposals = [_proposal(one) for one in asked.commits]
+    rehearse()
+    verdicts: list[Verdict] = []
+    async with context.database.writing() as connection:
+        verdicts = await judge_all(connection, client_id, base, proposals, now=context.clock())
+    return JudgedCommits(
+        commits=[
+            JudgedCommit(
+                id=proposal.commit.id,
+                is_fine=isinstance(verdict, Accepted),
+                told=verdict.in_words() if isinstance(verdict, Accepted) else verdict.reason,
+            )
+            for proposal, verdict in zip(proposals, verdicts, strict=True)
+        ]
+    )
+
+
+HANDLERS: Final = [
+    show_external,
+    put_external,
+    make_webhook,
+    look_at_external,
+    restore_external,
+    check_commits,
+]
+
+
+def _proposal(given: ProposedCommit) -> Proposal:
+    files = {
+        path: None if one is None else File(mode=one.mode, id=one.id, size=one.size, content=one.content)
+        for path, one in given.files.items()
+    }
+    commit = Commit(id=given.id, name=given.name, email=given.email)
+    return Proposal(commit=commit, files=files, refused=given.refused)
 
 
 async def _external(context: ServerContext, client_id: str) -> Repository:

@@ -1,11 +1,16 @@
 """The JSON of repositories on Git servers of somebody else's."""
 
 from datetime import datetime
+from typing import Annotated
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
+from edgewright.server.domain.hand_made import MOST_COMMITS
 from edgewright.server.operator_api.documents import Given, Shown
 from edgewright.server.repositories.access import DEFAULT_MINUTES, How
+
+CommitId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$", examples=["4f1c" * 10])]
 
 
 class GivenExternalCredentials(Given, frozen=True, kw_only=True):
@@ -77,3 +82,50 @@ class RestoreBranch(Given, frozen=True, kw_only=True):
     """
 
     replace: bool = False
+
+
+class ProposedFile(Given, frozen=True, kw_only=True):
+    """A file as a commit has it: its mode and id as Git has them, and its size in bytes.
+
+    `content` (base64) is needed of the policy, the manifest and the documents of deployments.
+    """
+
+    mode: Annotated[str, msgspec.Meta(pattern="^[0-7]{6}$", examples=["100644"])]
+    id: CommitId
+    size: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    content: bytes | None = None
+
+
+class ProposedCommit(Given, frozen=True, kw_only=True):
+    """A commit that was made by hand: by whom, and what it changed against the commit before.
+
+    `files` maps path to file, null for one that is removed. `refused` says why its tree could not be read;
+    then nothing of it counts.
+    """
+
+    id: CommitId
+    name: str
+    email: str
+    files: dict[str, ProposedFile | None] = msgspec.field(default_factory=dict)
+    refused: str | None = None
+
+
+class ProposedCommits(Given, frozen=True, kw_only=True):
+    """Commits to be judged, the oldest first, on top of `base`: the last commit of the fleet manager's."""
+
+    base: CommitId
+    commits: Annotated[list[ProposedCommit], msgspec.Meta(min_length=1, max_length=MOST_COMMITS)]
+
+
+class JudgedCommit(Shown, frozen=True, kw_only=True):
+    """What would become of a commit: `told` is what would be taken in, or why it would be refused."""
+
+    id: str
+    is_fine: bool
+    told: str
+
+
+class JudgedCommits(Shown, frozen=True, kw_only=True):
+    """What would become of commits, in their order."""
+
+    commits: list[JudgedCommit]

@@ -16,9 +16,9 @@ MAX_REQUEST_BYTES = 1024 * 1024
 Kind = TypeVar("Kind")
 
 
-async def read_json(request: ServerRequest, kind: type[Kind]) -> Kind:
+async def read_json(request: ServerRequest, kind: type[Kind], *, limit: int = MAX_REQUEST_BYTES) -> Kind:
     """Return the body as `kind`; raises `ProblemError` for no JSON, `InvalidError` for other JSON."""
-    body = await read_body(request, limit=MAX_REQUEST_BYTES)
+    body = await read_body(request, limit=limit)
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Final
 
 from edgewright.net.git.program import GitError
-from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.repository import CURRENT, DESIRED, MANIFEST, SIGNERS, SIGNERS_BYTES
 from edgewright.server.context import ServerContext
 from edgewright.server.domain import hand_made
@@ -37,8 +36,6 @@ from edgewright.server.store.repositories import Kind, Repository
 SERVER: Final = "server"
 # How often somebody else may be quicker before the next look.
 MOST_RACES: Final = 5
-# How many commits of people are judged one by one; of more the head alone, as one change.
-MOST_COMMITS: Final = 200
 _DONE: Final = "refs/external/done/"
 _COMMIT_BYTES: Final = 1024 * 1024
 
@@ -267,41 +264,35 @@ class Externals:
 
     async def _judge(self, client_id: str, remote: Remote, hands: _Hands, path: Sequence[str]) -> None:
         """Take in or refuse each commit on `path`, in order; the outcome is in `hands`."""
-        parent = hands.state
-        if len(path) > MOST_COMMITS:
+        walk = hand_made.Walk(hands.state)
+        if len(path) > hand_made.MOST_COMMITS:
             path = path[-1:]
         for commit_id in path:
             if await in_thread(partial(self._is_ours, remote, commit_id)):
                 # Pushed before a crash could be noted: what devices may have taken up.
-                hands.state = parent = await in_thread(partial(remote.snapshot, commit_id))
+                walk = hand_made.Walk(await in_thread(partial(remote.snapshot, commit_id)))
                 hands.signers, hands.manifest = await in_thread(partial(_told_devices, remote, commit_id))
                 continue
             commit = await in_thread(partial(read_author, remote.git, commit_id))
-            made, verdict = await in_thread(partial(look, remote.git, commit_id, parent, hands.state))
-            verdict = await self._settle_one(client_id, remote, commit, verdict)
+            made = await in_thread(partial(look, remote.git, commit_id))
+            verdict = await self._settle_one(client_id, remote, commit, walk.judge(made))
             hands.judged.append(Judged(commit=commit, verdict=verdict))
-            if isinstance(verdict, Accepted) and made is not None:
-                hands.state = hand_made.after(hands.state, made, verdict)
-            parent = hands.state if made is None else made
+            walk.go_on(made, verdict)
+        hands.state = walk.state
 
     async def _settle_one(self, client_id: str, remote: Remote, commit: Commit, verdict: Verdict) -> Verdict:
         """Take in or refuse one commit, once, whatever happens in between; return what became of it."""
-        is_done = await in_thread(partial(remote.git.commit_of, f"{_DONE}{commit.id}")) is not None
-        if isinstance(verdict, Accepted) and not is_done:
-            try:
-                async with self._context.database.writing() as connection:
-                    now = self._context.clock()
-                    await fleet.take_in(connection, client_id, commit, verdict, now=now)
-                    await store.note_refused(connection, client_id, None)
-            except EdgewrightError as error:
-                verdict = Refused(reasons=(str(error),))
-        if isinstance(verdict, Refused) and not is_done:
-            async with self._context.database.writing() as connection:
-                now = self._context.clock()
+        if await in_thread(partial(remote.git.commit_of, f"{_DONE}{commit.id}")) is not None:
+            return verdict
+        now = self._context.clock()
+        async with self._context.database.writing() as connection:
+            verdict = await fleet.settle(connection, client_id, commit, verdict, now=now)
+            told = None
+            if isinstance(verdict, Refused):
                 await fleet.note_refused(connection, client_id, commit, verdict.reason, now=now)
                 told = f"commit {commit.id[:12]} by {commit.author}: {verdict.reason}"
-                await store.note_refused(connection, client_id, told)
-        if isinstance(verdict, Accepted) and not is_done:
+            await store.note_refused(connection, client_id, told)
+        if isinstance(verdict, Accepted):
             await in_thread(partial(remote.git.set_ref, f"{_DONE}{commit.id}", commit.id))
         return verdict
 

@@ -9,9 +9,7 @@ from edgewright.server.domain.hand_made import (
     Entry,
     Refused,
     Snapshot,
-    Verdict,
     is_read,
-    judge,
     size_limit,
 )
 
@@ -41,12 +39,11 @@ def read_author(git: Git, commit: str) -> Commit:
     return Commit(id=commit, name=name, email=address.removesuffix(">"))
 
 
-def look(git: Git, commit: str, parent: Snapshot, state: Snapshot) -> tuple[Snapshot | None, Verdict]:
-    """Return the tree of a commit, None where nobody would look into it, and what becomes of it."""
+def look(git: Git, commit: str) -> Snapshot | Refused:
+    """Return the tree of a commit, or why nobody would look into it."""
     try:
-        made = read_snapshot(git, commit)
+        return read_snapshot(git, commit)
     except GitError as error:
         if error.code not in {"git.refused", "git.too-large"}:
             raise
-        return None, Refused(reasons=(str(error),))
-    return made, judge(parent, made, state)
+        return Refused(reasons=(str(error),))
