@@ -8,58 +8,28 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from support.certificates import Authority
-from support.foreign_client import ForeignClient, capabilities
-from support.git_backend import GitBackend, Person
+from support.external_scene import Scene, give, upload
+from support.foreign_client import ForeignClient
+from support.git_backend import GitBackend
 from support.git_servers import Nginx, Sshd
-from support.operating import assert_problem, tar_of
+from support.operating import assert_problem
 from support.processes import own_environment, wait_until
-from support.server_process import Answer, OperatorClient, ServerProcess
+from support.server_process import Answer, ServerProcess
 
 SECRET = "s3cret-of-the-git-server"
-NOBODY = {"how": "none"}
-
-
-def description() -> dict[str, Any]:
-    """An application with two parameters, one of which cannot be changed."""
-    component = {"name": "app", "properties": {"repository": "oci://registry.test/app", "revision": "1.0.0"}}
-    settings = [
-        {"parameter": "greeting", "name": "Greeting", "schema": "text"},
-        {"parameter": "site", "name": "Site", "schema": "text", "immutable": True},
-    ]
-    return {
-        "apiVersion": "v1",
-        "id": "hello",
-        "metadata": {
-            "name": "Hello",
-            "version": "1.0.0",
-            "catalog": {"organization": [{"name": "Example"}]},
-        },
-        "deploymentProfiles": [{"type": "compose", "id": "compose", "components": [component]}],
-        "parameters": {
-            name: {"value": value, "targets": [{"pointer": name.upper(), "components": ["app"]}]}
-            for name, value in {"greeting": "hello", "site": "plant 4"}.items()
-        },
-        "configuration": {
-            "sections": [{"name": "General", "settings": settings}],
-            "schema": [{"name": "text", "dataType": "string", "maxLength": 20}],
-        },
-    }
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with ServerProcess.create(tmp_path_factory.mktemp("external") / "server") as running:
-        body = tar_of({"margo.yaml": yaml.safe_dump(description()).encode()})
-        running.operator.post("/packages", body=body, media_type="application/gzip")
+        upload(running)
         yield running
 
 
@@ -74,97 +44,9 @@ def backend(tmp_path: Path, authority: Authority) -> Iterator[GitBackend]:
         yield running
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A device with a deployment, and its repository on another Git server."""
-
-    server: ServerProcess
-    backend: GitBackend
-    device: str
-    folder: Path
-    deployment: str
-
-    @property
-    def operator(self) -> OperatorClient:
-        return self.server.operator
-
-    @property
-    def path(self) -> str:
-        return f"/devices/{self.device}/repository/external"
-
-    @property
-    def document(self) -> str:
-        return f"deployments/{self.deployment}.yaml"
-
-    def head(self, branch: str = "desired") -> str:
-        return self.backend.git("rev-parse", f"refs/heads/{branch}", at=self.backend.path(self.device))
-
-    def file(self, path: str, branch: str = "desired") -> str:
-        return self.backend.git("show", f"{branch}:{path}", at=self.backend.path(self.device))
-
-    def message(self) -> str:
-        return self.backend.git("log", "-1", "--format=%B", "desired", at=self.backend.path(self.device))
-
-    def files(self) -> list[str]:
-        listed = self.backend.git(
-            "ls-tree", "-r", "--name-only", "desired", at=self.backend.path(self.device)
-        )
-        return listed.splitlines()
-
-    def look(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.operator.post(f"{self.path}/look")
-        return found
-
-    def person(self, name: str = "ada", author: str = "Ada Lovelace") -> Person:
-        return Person(self.folder / name, self.backend, self.device, author)
-
-    def values(self) -> dict[str, Any]:
-        return {
-            name: one["value"]
-            for name, one in yaml.safe_load(self.file(self.document))["spec"]["parameters"].items()
-        }
-
-    def audit(self, action: str) -> list[dict[str, Any]]:
-        page = self.operator.get(f"/audit?subject={self.device}&limit=100")
-        return [entry for entry in page["items"] if entry["action"] == action]
-
-    def verified(self, commit: str) -> bool:
-        """Whether a device that was told of the signers would take a commit for the fleet manager's."""
-        signers = self.folder / "signers"
-        signers.write_text(self.file("signers") + "\n")
-        done = subprocess.run(
-            [
-                "git",
-                "-c",
-                f"gpg.ssh.allowedSignersFile={signers}",
-                "--git-dir",
-                str(self.backend.path(self.device)),
-                "verify-commit",
-                commit,
-            ],
-            capture_output=True,
-            check=False,
-            env=own_environment(GIT_CONFIG_GLOBAL="/dev/null"),
-        )
-        return done.returncode == 0
-
-
-def give(operator: OperatorClient, device: str, url: str, ca: str, credentials: Any = NOBODY) -> Answer:
-    body = {"url": url, "credentials": credentials, "ca": ca}
-    return operator.request("PUT", f"/devices/{device}/repository/external", body)
-
-
 @pytest.fixture
 def scene(server: ServerProcess, backend: GitBackend, tmp_path: Path, unique: str) -> Scene:
-    operator = server.operator
-    token = operator.post("/enrollments", {"name": unique})["token"]
-    with ForeignClient.enrolled(token, tmp_path / "device") as client:
-        assert client.report_capabilities(unique, capabilities(unique)).status == 201
-    made = operator.post("/deployments", {"application": "hello", "version": "1.0.0", "device": unique})
-    answer = give(operator, unique, backend.make(unique), backend.ca)
-    assert answer.status == 201, answer.body
-    assert answer.json["problem"] is None, answer
-    return Scene(server, backend, unique, tmp_path, made["id"])
+    return Scene.create(server, backend, tmp_path, unique)
 
 
 @pytest.mark.requirement("S-18", "S-20", "GR-5", "GR-6", "GR-18", "GR-19")
