@@ -232,7 +232,12 @@ class Externals:
     async def _look_at_theirs(self, repository: Repository, remote: Remote) -> _Hands | None:
         """Judge what is on the branch beyond ours; None where ours only has to be pushed again."""
         client_id = repository.client_id
-        theirs = await in_thread(partial(remote.fetch, DESIRED))
+        try:
+            theirs = await in_thread(partial(remote.fetch, DESIRED))
+        except RemoteError as error:
+            if error.is_malformed and repository.pushed_commit is not None:
+                raise RemoteError(f"{error}; {_TAKE_OFF.format(repository.pushed_commit)}") from error
+            raise
         ours = await self._ours(repository, remote, theirs)
         if ours == theirs:
             return await in_thread(partial(self._hands, remote, ours, ours))
@@ -264,21 +269,29 @@ class Externals:
 
     async def _judge(self, client_id: str, remote: Remote, hands: _Hands, path: Sequence[str]) -> None:
         """Take in or refuse each commit on `path`, in order; the outcome is in `hands`."""
-        walk = hand_made.Walk(hands.state)
+        path = path[await in_thread(partial(self._answered, remote, hands, path)) :]
         if len(path) > hand_made.MOST_COMMITS:
             path = path[-1:]
+        walk = hand_made.Walk(hands.state)
         for commit_id in path:
-            if await in_thread(partial(self._is_ours, remote, commit_id)):
-                # Pushed before a crash could be noted: what devices may have taken up.
-                walk = hand_made.Walk(await in_thread(partial(remote.snapshot, commit_id)))
-                hands.signers, hands.manifest = await in_thread(partial(_told_devices, remote, commit_id))
-                continue
             commit = await in_thread(partial(read_author, remote.git, commit_id))
             made = await in_thread(partial(look, remote.git, commit_id))
             verdict = await self._settle_one(client_id, remote, commit, walk.judge(made))
             hands.judged.append(Judged(commit=commit, verdict=verdict))
             walk.go_on(made, verdict)
         hands.state = walk.state
+
+    def _answered(self, remote: Remote, hands: _Hands, path: Sequence[str]) -> int:
+        """Return how many commits on `path` there are up to the last of ours, which `hands` then begins with.
+
+        It was pushed before a crash could be noted: an answer to all before it, which devices may have.
+        """
+        for index in reversed(range(max(0, len(path) - hand_made.MOST_COMMITS), len(path))):
+            if self._is_ours(remote, path[index]):
+                hands.state = remote.snapshot(path[index])
+                hands.signers, hands.manifest = _told_devices(remote, path[index])
+                return index + 1
+        return 0
 
     async def _settle_one(self, client_id: str, remote: Remote, commit: Commit, verdict: Verdict) -> Verdict:
         """Take in or refuse one commit, once, whatever happens in between; return what became of it."""
@@ -397,6 +410,9 @@ def message_of(judged: Sequence[Judged]) -> str:
     return "\n".join([lines[0], *(["", *lines[1:]] if len(lines) > 1 else [])]) + "\n"
 
 
+_TAKE_OFF: Final = (
+    "nothing can be built on that, so it has to be taken off the branch: git push --force origin {}:desired"
+)
 _BY_THE_SIDE: Final = (
     "it does not build on the fleet manager's commit along first parents; rebase onto that instead of merging"
     " it in"

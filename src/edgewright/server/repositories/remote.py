@@ -37,6 +37,7 @@ class RemoteError(ServerError):
     """The Git server cannot be reached, or does not do what it is asked; the message is for people.
 
     `wait` is for how many seconds it wants to be left alone, `is_raced` whether somebody else was quicker.
+    `is_malformed`: what is on the branch is nothing that a git takes.
     `is_of_host`: nothing was learnt of this repository, as it would be with every other one there.
     """
 
@@ -49,6 +50,7 @@ class RemoteError(ServerError):
         self.wait = wait
         self.is_raced = is_raced
         self.is_of_host = is_of_host
+        self.is_malformed = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,9 @@ class Remote:
                 git = Git(self._directory, config=config, seconds=WORK_SECONDS, write_limit=limit)
                 git.run(*arguments)
         except GitError as error:
-            raise self._told(error) from error
+            told = self._told(error)
+            told.is_malformed = error.code == "git.refused"
+            raise told from error
 
     def _heads_by_git(self) -> dict[str, str]:
         try:
