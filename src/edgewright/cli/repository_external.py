@@ -74,10 +74,10 @@ def _external(args: argparse.Namespace) -> int:
         before = _object(operator.get(path))
     credentials = _credentials(args)
     value: dict[str, Any] = {
-        "url": args.url or before["url"],
+        "url": before["url"] if args.url is None else args.url,
         "ca": before.get("ca") if args.ca is None else _read(args.ca),
         "proxy": before.get("proxy") if _proxy(args) is None else _proxy(args),
-        "minutes": args.minutes or before.get("minutes", 5),
+        "minutes": before.get("minutes", 5) if args.minutes is None else args.minutes,
     }
     if credentials is not None:
         value["credentials"] = credentials
@@ -144,7 +144,8 @@ def _proxy(args: argparse.Namespace) -> str | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # Some editors begin a file with a byte order mark, which is part of no secret and no certificate.
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(f"{path}: {reason}") from error
