@@ -3,14 +3,18 @@
 import hashlib
 import hmac
 import json
+import re
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -21,6 +25,7 @@ from support.git_backend import GitBackend
 from support.git_servers import Nginx, Sshd
 from support.operating import assert_problem
 from support.processes import own_environment, wait_until
+from support.proxies import ConnectProxy
 from support.server_process import Answer, ServerProcess
 
 SECRET = "s3cret-of-the-git-server"
@@ -304,6 +309,80 @@ def test_a_git_server_that_wants_to_be_left_alone_is(scene: Scene) -> None:
     asked = len(scene.backend.requests)
     assert "wants to be left alone for 3600 s" in scene.look()["problem"]
     assert len(scene.backend.requests) == asked
+
+
+@pytest.mark.requirement("S-22")
+def test_credentials_that_are_kept_are_shown_to_no_other_server(scene: Scene) -> None:
+    backend = scene.backend
+    backend.needs = f"Bearer {SECRET}"
+    url = backend.url(scene.device)
+    give(scene.operator, scene.device, url, backend.ca, {"how": "bearer", "token": SECRET})
+    asked = len(backend.requests)
+    for other in (url.replace("127.0.0.1", "localhost"), "https://git.example/other.git"):
+        moved = scene.operator.request("PUT", scene.path, {"url": other, "ca": backend.ca})
+        assert_problem(moved, 422, "are needed again: those that are kept were given for another server")
+    assert len(backend.requests) == asked
+    assert scene.operator.get(scene.path)["url"] == url
+
+
+def through(scene: Scene, proxy: str) -> Answer:
+    settings = {
+        "url": scene.backend.url(scene.device),
+        "ca": scene.backend.ca,
+        "credentials": {"how": "none"},
+    }
+    return scene.operator.request("PUT", scene.path, {**settings, "proxy": proxy})
+
+
+@pytest.mark.requirement("S-22")
+@pytest.mark.parametrize("password", [None, "a@b:c/d %"], ids=["open", "with-a-password"])
+def test_a_git_server_behind_a_proxy_is_pushed_to_and_asked(scene: Scene, password: str | None) -> None:
+    user = "" if password is None else f"site:{quote(password, safe='')}@"
+    with ConnectProxy(credentials=None if password is None else f"site:{password}") as proxy:
+        place = proxy.url.rpartition("@")[2].removeprefix("http://")
+        answer = through(scene, f"http://{user}{place}")
+        assert (answer.status, answer.json["proxy"]) == (200, f"http://{place}"), answer
+        before, asked = scene.head(), len(proxy.asked)
+        scene.operator.request(
+            "PUT", f"/deployments/{scene.deployment}", {"parameters": {"greeting": "moin"}}
+        )
+        wait_until(lambda: scene.head() != before, what="the change was pushed")
+        assert scene.look()["problem"] is None
+        assert len(proxy.asked) > asked
+        shown = scene.operator.request("GET", scene.path).body + scene.operator.request("GET", "/audit").body
+        for secret in (user.rpartition(":")[2].rstrip("@"), password or ""):
+            assert len(secret) < 4 or secret not in shown.decode() + scene.server.output
+
+
+@pytest.mark.requirement("S-22")
+@pytest.mark.parametrize(
+    "proxy",
+    ["https://proxy.example:3128", "http://proxy.example", "socks5://proxy.example:1080", "proxy:3128"],
+)
+def test_a_proxy_that_cannot_be_used_is_refused_in_words(scene: Scene, proxy: str) -> None:
+    assert_problem(through(scene, proxy), 422, "http://")
+
+
+@pytest.mark.requirement("S-18", "S-22")
+@pytest.mark.parametrize("way", ["seconds", "date"])
+def test_a_proxy_that_wants_to_be_left_alone_is(scene: Scene, way: str) -> None:
+    now = datetime.now(UTC)
+    until = "3600" if way == "seconds" else format_datetime(now + timedelta(hours=1), usegmt=True)
+    with ConnectProxy() as proxy:
+        assert through(scene, proxy.url).status == 200
+        proxy.answer = f"503 Busy\r\nDate: {format_datetime(now, usegmt=True)}\r\nRetry-After: {until}"
+        assert "503" in scene.look()["problem"]
+        asked = len(proxy.asked)
+        assert re.search(r"wants to be left alone for 3\d{3} s", scene.look()["problem"])
+        assert len(proxy.asked) == asked
+
+
+@pytest.mark.requirement("S-22")
+def test_a_proxy_that_takes_other_credentials_is_named_without_them(scene: Scene) -> None:
+    with ConnectProxy(credentials="site:right-password") as proxy:
+        wrong = through(scene, proxy.url.replace("right", "wrong"))
+        assert_problem(wrong, 422, "other credentials than those it was shown (407)")
+        assert "wrong-password" not in wrong.body.decode() + scene.server.output
 
 
 def hook(scene: Scene, body: bytes, headers: Mapping[str, str], device: str | None = None) -> Answer:

@@ -111,12 +111,14 @@ class Proxy:
 class ConnectProxy:
     """An HTTP proxy of a site: it knows CONNECT alone (RFC 9110, 9.3.6), and may want a password.
 
-    `asked` are the targets of all requests, `shown` the credentials that came with them, None without.
+    `asked` are the targets of all requests, `shown` the credentials that came with them, None without. As
+    long as there is an `answer` (status line and headers) every request gets just that.
     """
 
     def __init__(self, *, credentials: str | None = None) -> None:
         self.asked: list[str] = []
         self.shown: list[str | None] = []
+        self.answer: str | None = None
         self._wanted = None if credentials is None else b64encode(credentials.encode()).decode()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._credentials = credentials
@@ -153,7 +155,11 @@ class ConnectProxy:
             ]
             self.asked.append(target)
             self.shown.append(shown[0] if shown else None)
-            if method != "CONNECT":
+            if self.answer is not None:
+                client.sendall(
+                    f"HTTP/1.1 {self.answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+                )
+            elif method != "CONNECT":
                 client.sendall(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
             elif self._wanted is not None and shown != [self._wanted]:
                 client.sendall(

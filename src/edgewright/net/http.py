@@ -84,9 +84,13 @@ class AnswerTooLargeError(HttpError):
 
 
 class ProxyError(HttpError):
-    """The way through the proxy is barred; `origin` is the proxy."""
+    """The way through the proxy is barred; `origin` is the proxy, `answer` its answer if there was one."""
 
     code = "http.proxy"
+
+    def __init__(self, origin: str, reason: str, answer: "Response | None" = None) -> None:
+        super().__init__(origin, reason)
+        self.answer = answer
 
 
 class UrlError(EdgewrightError):
@@ -570,12 +574,13 @@ class _Proxy:
         stream.send(render_connect(origin.name, shown))
         reader = Reader(stream.receive)
         head = reader.head("CONNECT")
+        answer = Response(head.status, head.reason, head.headers)
         if head.status == 407:
             how = "takes other credentials than those it was shown" if shown else "wants credentials"
-            raise ProxyError(self._name, f"it {how} (407)")
+            raise ProxyError(self._name, f"it {how} (407)", answer)
         if not 200 <= head.status < 300:
             words = f"{head.status} {head.reason}".strip()
-            raise ProxyError(self._name, f"it does not connect to {origin.name}: {words}")
+            raise ProxyError(self._name, f"it does not connect to {origin.name}: {words}", answer)
         if reader.pending:
             raise ProxyError(self._name, f"it said something in the place of {origin.name}")
 

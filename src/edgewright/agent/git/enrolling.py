@@ -40,7 +40,7 @@ _SECRET_BYTES = 64 * 1024
 _TRIAL_SECONDS = 60.0
 _OK, _NOT_FOUND = 200, 404
 _KEY_TYPE = re.compile(r"(?:^|\s)((?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+\s+[A-Za-z0-9+/]+=*)(?:\s|$)")
-_PROXY = re.compile(r"http://(?:([^:@/\s]+)@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(?::\d{1,5})?/?")
+_PROXY = re.compile(r"http://(?:([^:@/\s]+)@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*):\d{1,5}/?")
 
 
 class NoRepositoryError(EdgewrightError):
@@ -412,6 +412,11 @@ def _proxy(
     if url.scheme != HTTPS:
         raise AccessError(f"--proxy: {url} is not reached by https, and only that goes through a proxy")
     match = _PROXY.fullmatch(proxy)
+    if proxy.startswith("https://"):
+        raise AccessError(
+            "--proxy: a proxy that itself is spoken to by TLS is not used; give its http:// port. What goes"
+            " through it is encrypted for the Git server in any case, its password is not"
+        )
     if match is None:
         shown = re.sub(r"//[^/]*@", "//…@", proxy)
         raise AccessError(

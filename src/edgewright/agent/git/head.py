@@ -15,7 +15,7 @@ from edgewright.agent.git.access import FILES, GitAccess
 from edgewright.agent.manners import Manners
 from edgewright.agent.session import CERTIFICATE, KEY, MAX_CONNECTION_SECONDS
 from edgewright.net.git import wire
-from edgewright.net.http import Client, Response
+from edgewright.net.http import Client, ProxyError, Response
 from edgewright.net.tls import git_context
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.repository import DESIRED
@@ -82,8 +82,10 @@ class RemoteHead:
         except (wire.GitWireError, wire.GitRefusedError) as error:
             self._speaks = _UNKNOWN
             raise type(error)(f"{access.url}: {error}") from error
-        except EdgewrightError:
+        except EdgewrightError as error:
             self._speaks = _UNKNOWN
+            if isinstance(error, ProxyError) and error.answer is not None:
+                self._manners.asked(error.answer)
             raise
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from litestar import Response, get, post, put
 from msgspec import UNSET
 
 from edgewright.net.git.program import Git, GitError
+from edgewright.net.git.url import RepositoryUrl
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.server.context import ServerContext, ServerRequest, context_of
 from edgewright.server.domain.hand_made import Accepted, Commit, Verdict
@@ -29,7 +30,7 @@ from edgewright.server.operator_api.external_documents import (
     WebhookSecret,
 )
 from edgewright.server.operator_api.requests import read_json
-from edgewright.server.repositories.access import Access, checked, checked_url, shown_proxy
+from edgewright.server.repositories.access import Access, How, checked, checked_url, shown_proxy
 from edgewright.server.repositories.external import Externals
 from edgewright.server.repositories.places import bare_of
 from edgewright.server.repositories.proposals import File, Proposal, judge_all
@@ -78,7 +79,8 @@ async def put_external(request: ServerRequest, client_id: str) -> Response[Exter
     expect(request, None if is_first or before is None else _described(_show(context, before)))
     externals = context.externals
     url = checked_url(asked.url)
-    access = checked(url, _access(externals, client_id, asked, is_first=is_first))
+    opened = None if is_first or before is None else before.url
+    access = checked(url, _access(externals, client_id, asked, opened=opened))
     try:
         await externals.check(client_id, url, access)
     except RemoteError as error:
@@ -236,20 +238,36 @@ async def _external(context: ServerContext, client_id: str) -> Repository:
     return found
 
 
-def _access(externals: Externals, client_id: str, asked: GivenExternal, *, is_first: bool) -> Access:
-    """Return what opens the repository from now on: what was given, over what is kept."""
-    kept = Access() if is_first else externals.files.load(client_id)
+def _access(externals: Externals, client_id: str, asked: GivenExternal, *, opened: str | None) -> Access:
+    """Return what opens the repository from now on: what was given, over what is kept.
+
+    That was given for the address `opened` and is shown to no other server.
+    """
+    kept = Access() if opened is None else externals.files.load(client_id)
     given = asked.credentials
-    if given is UNSET and is_first:
+    if given is UNSET and opened is None:
         raise InvalidError(
             "the credentials cannot be used",
             Fault(field="credentials", message="are needed; none: how 'none'"),
         )
+    if (
+        given is UNSET
+        and opened is not None
+        and kept.how != How.NONE
+        and _server_of(asked.url) != _server_of(opened)
+    ):
+        message = "are needed again: those that are kept were given for another server"
+        raise InvalidError("the credentials cannot be used", Fault(field="credentials", message=message))
     if given is not UNSET:
         members: dict[str, Any] = {name: getattr(given, name) for name in given.__struct_fields__}
         kept = Access(**members, webhook=kept.webhook)
     proxy = kept.proxy if asked.proxy is not None and asked.proxy == shown_proxy(kept) else asked.proxy
     return msgspec.structs.replace(kept, ca=asked.ca, proxy=proxy, minutes=asked.minutes)
+
+
+def _server_of(url: str) -> tuple[str, str, int]:
+    parts = RepositoryUrl(url)
+    return parts.scheme, parts.host.lower(), parts.port
 
 
 def _show(context: ServerContext, repository: Repository) -> ExternalEntry:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from cryptography import x509
@@ -33,7 +33,7 @@ MOST_MINUTES: Final = 24 * 60
 _SUFFIX: Final = ".credentials"
 _STAGED: Final = ".access-"
 _LONGEST: Final = 64 * 1024
-_PROXY: Final = re.compile(r"https?://([^/@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?")
+_PROXY: Final = re.compile(r"http://([^/@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}/?")
 
 
 class How(StrEnum):
@@ -71,7 +71,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def redacted(self, text: str) -> str:
         """Return what a program said, without any secret that got into it."""
-        secrets = [self.password, self.token, self.proxy, self.webhook]
+        secrets = [self.password, self.token, self.proxy, self.webhook, *_proxy_secrets(self)]
         if self.how is How.BASIC:
             secrets.append(_basic(self))
         for secret in secrets:
@@ -183,6 +183,12 @@ def _faults(scheme: str, access: Access) -> Iterator[tuple[str, str]]:
     if access.proxy is not None:
         if scheme == SSH:
             yield "proxy", "has no use for ssh"
+        elif access.proxy.startswith("https://"):
+            yield (
+                "proxy",
+                "one that itself is spoken to by TLS is not used; give its http:// port. What goes through it"
+                " is encrypted for the Git server in any case, its password is not",
+            )
         elif not _PROXY.fullmatch(access.proxy):
             yield "proxy", "expected http://[name:password@]host:port"
     if not 1 <= access.minutes <= MOST_MINUTES:
@@ -249,6 +255,8 @@ def _lay_out(folder: Path, url: RepositoryUrl, access: Access) -> Path:
     if url.scheme != HTTPS:
         return Path(file("config", _section("safe", {"directory": url.path})))
     settings = {"sslVerify": "true", "sslVersion": "tlsv1.2", "proxy": access.proxy or ""}
+    if access.proxy:
+        settings["proxyAuthMethod"] = "basic"
     if access.ca:
         settings["sslCAInfo"] = file("ca.pem", access.ca)
     if access.how is How.CERTIFICATE:
@@ -267,6 +275,18 @@ def authorization(access: Access) -> str:
     if access.how is How.BASIC:
         return f"Basic {_basic(access)}"
     return f"Bearer {access.token}" if access.how is How.BEARER else ""
+
+
+def proxy_authorization(access: Access) -> str:
+    """Return the value of the Proxy-Authorization header, a secret; empty where none is sent."""
+    user = urlsplit(access.proxy or "").netloc.rpartition("@")[0]
+    return f"Basic {base64.b64encode(unquote(user).encode()).decode('ascii')}" if user else ""
+
+
+def _proxy_secrets(access: Access) -> list[str]:
+    user = urlsplit(access.proxy or "").netloc.rpartition("@")[0]
+    password = user.partition(":")[2]
+    return [password, unquote(password), proxy_authorization(access).removeprefix("Basic ")]
 
 
 def shown_proxy(access: Access) -> str | None:

@@ -4,24 +4,37 @@ Synchronous, for a thread. Nothing is ever forced but what `replace` is told to 
 small requests; fetching and pushing is the work of the `git` program.
 """
 
-import base64
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from edgewright.net.git import wire
 from edgewright.net.git.program import Git, GitError
 from edgewright.net.git.url import HTTPS, RepositoryUrl
-from edgewright.net.http import BadAnswerError, CertificateError, Client, HttpError, Response, UrlError
+from edgewright.net.http import (
+    BadAnswerError,
+    CertificateError,
+    Client,
+    HttpError,
+    ProxyError,
+    Response,
+    UrlError,
+)
 from edgewright.net.tls import TlsSetupError, registry_context
 from edgewright.protocol.repository import CURRENT, DESIRED
 from edgewright.server.domain.hand_made import Snapshot
 from edgewright.server.errors import ServerError
-from edgewright.server.repositories.access import Access, AccessFiles, How, authorization
+from edgewright.server.repositories.access import (
+    Access,
+    AccessFiles,
+    How,
+    authorization,
+    proxy_authorization,
+    shown_proxy,
+)
 from edgewright.server.repositories.snapshots import read_snapshot
 
 ASK_SECONDS: Final = 30.0
@@ -31,6 +44,8 @@ FETCH_BYTES: Final = 256 * 1024 * 1024
 _ANSWER_BYTES: Final = 4 * 1024 * 1024
 _FETCHED: Final = "refs/external/"
 _BRANCHES: Final = (DESIRED, CURRENT)
+_PUSH_PATH: Final = "/info/refs?service=git-receive-pack"
+_OF_HOST: Final = frozenset({502, 503, 504})
 
 
 class RemoteError(ServerError):
@@ -73,10 +88,8 @@ class Remote:
 
     def heads(self) -> Heads:
         """Ask where the branches are."""
-        if RepositoryUrl(self.url).scheme == HTTPS and not (self._access.proxy or "").startswith("https"):
-            refs = self._heads_over_http()
-        else:
-            refs = self._heads_by_git()
+        is_http = RepositoryUrl(self.url).scheme == HTTPS
+        refs = self._heads_over_http() if is_http else self._heads_by_git()
         return Heads(desired=refs.get(DESIRED), current=refs.get(CURRENT))
 
     def check_may_write(self) -> None:
@@ -86,7 +99,7 @@ class Remote:
         """
         if RepositoryUrl(self.url).scheme != HTTPS:
             return
-        answer = self._get("/info/refs?service=git-receive-pack", ())
+        answer = self._get(_PUSH_PATH, ())
         if answer.status != 200:
             raise self._refusal(answer, "pushing")
 
@@ -126,7 +139,7 @@ class Remote:
                 git = Git(self._directory, config=config, seconds=WORK_SECONDS, write_limit=limit)
                 git.run(*arguments)
         except GitError as error:
-            told = self._told(error)
+            told = self._told(error, is_push=arguments[0] == "push")
             told.is_malformed = error.code == "git.refused"
             raise told from error
 
@@ -179,22 +192,26 @@ class Remote:
             raise RemoteError(self._access.redacted(str(error))) from error
 
     def _unreached(self, error: HttpError) -> RemoteError:
-        """Return what it means that there was no answer; certificates are each repository's own matter."""
+        """Return what it means that there was no answer of the Git server's.
+
+        Certificates are each repository's own matter, as are credentials for a proxy.
+        """
         is_of_host = error.retryable and not isinstance(error, CertificateError | BadAnswerError)
-        return RemoteError(self._access.redacted(str(error)), is_of_host=is_of_host)
+        wait = 0.0
+        if isinstance(error, ProxyError) and error.answer is not None:
+            is_of_host = error.answer.status in _OF_HOST
+            wait = _wait(error.answer)
+        return RemoteError(self._access.redacted(str(error)), wait=wait, is_of_host=is_of_host)
 
     def _client(self) -> Client:
-        proxy = urlsplit(self._access.proxy or "")
-        place = f"http://{proxy.netloc.rpartition('@')[2]}" if proxy.netloc else ""
-        user = proxy.netloc.rpartition("@")[0]
-        shown = (lambda: f"Basic {_base64(unquote(user))}") if user else None
+        shown = proxy_authorization(self._access)
         return Client(
             self.url,
             context=self._tls(),
             timeout=ASK_SECONDS,
             max_body=_ANSWER_BYTES,
-            proxy=place,
-            proxy_authorization=shown,
+            proxy=shown_proxy(self._access) or "",
+            proxy_authorization=(lambda: shown) if shown else None,
         )
 
     def _tls(self) -> ssl.SSLContext:
@@ -236,18 +253,20 @@ class Remote:
             f"the Git server answers {status} ({what})",
             wait=_wait(answer),
             # 429 is for whoever shows these credentials; what stands in front of a server says the others.
-            is_of_host=status in {502, 503, 504},
+            is_of_host=status in _OF_HOST,
         )
 
-    def _told(self, error: GitError) -> RemoteError:
+    def _told(self, error: GitError, *, is_push: bool = False) -> RemoteError:
         message = self._access.redacted(str(error))
-        # Of git itself nobody learns how long to wait.
-        wait = _wait(self._probe()) if "error: 429" in message or "error: 503" in message else 0.0
+        # Of git itself nobody learns how long to wait; what it asked for is asked for once more.
+        is_busy = "error: 429" in message or "error: 503" in message
+        wait = _wait(self._probe(is_push=is_push)) if is_busy else 0.0
         return RemoteError(message, wait=wait, is_raced=error.code == "git.raced")
 
-    def _probe(self) -> Response:
+    def _probe(self, *, is_push: bool) -> Response:
+        path = _PUSH_PATH if is_push else wire.ADVERTISEMENT_PATH
         try:
-            return self._get(wire.ADVERTISEMENT_PATH, (wire.VERSION_HEADER,))
+            return self._get(path, () if is_push else (wire.VERSION_HEADER,))
         except RemoteError:
             return Response(503, "", {})
 
@@ -259,14 +278,16 @@ def _wait(answer: Response) -> float:
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(min(int(text[:9]), 7 * 86400))
+    moment, sent = _moment(text), _moment(answer.headers.get("date", ""))
+    if moment is None:
+        return 0.0
+    # Counted from when it was said by the same clock; ours may be another.
+    return min(max(0.0, (moment - (sent or datetime.now(UTC))).total_seconds()), 7 * 86400.0)
+
+
+def _moment(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
-        return 0.0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max(0.0, (moment - datetime.now(UTC)).total_seconds()), 7 * 86400.0)
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode("ascii")
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
