@@ -729,3 +729,107 @@ def test_a_head_that_is_too_much_is_told_once_and_tried_again_ever_later(
 )
 def test_what_is_tried_again_waits_as_long_as_it_has_lasted(lasted: float, waits: float) -> None:
     assert notes.next_try(2e9 - lasted, 2e9) == 2e9 + waits
+
+
+def mind(fleet: GitFleet, *patterns: str) -> None:
+    """Have the Git server decline every push in which a file has any of these in it; none: it takes all."""
+    hook = fleet.repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    looks = "".join(f" -e {pattern}" for pattern in patterns)
+    hook.write_text(
+        "#!/bin/sh\nwhile read old new name; do\n"
+        '  for commit in $(git rev-list "$new" --not --all); do\n'
+        f'    if git grep -q{looks} "$commit" --; then echo "permission denied: words" >&2; exit 1; fi\n'
+        "  done\ndone\n"
+        if patterns
+        else "#!/bin/sh\nexit 0\n"
+    )
+    hook.chmod(0o755)
+
+
+@pytest.mark.requirement("GR-32", "S-20")
+def test_a_report_that_the_server_declines_is_told_of_and_holds_up_no_other(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    fleet.deploy(document(APP))
+    device.go()
+    device.accept()
+    mind(fleet, "poison")
+    for state in ("pending", "poison", "installed"):
+        device.queue(APP, state)
+        device.queue(OTHER, state.replace("poison", "installing"))
+    (said,) = device.go()
+    assert f"status/{APP}" in said
+    assert "permission denied: words" in said
+    assert fleet.states(OTHER) == ["pending", "installing", "installed"]
+    assert fleet.states(APP) == ["pending"]
+    assert fleet.adopted()["manifestVersion"] == "1"
+    (known,) = notes.declined(device.store).values()
+    assert (known.name, known.tries, "words" in known.reason) == (f"status/{APP}", 1, True)
+
+    for _ in range(3):
+        device.go("--push")
+    assert fleet.states(APP) == ["pending", "installed"]
+    assert (len(device.outbox), notes.declined(device.store)) == (0, {})
+    told = [each.message for each in device.store.events(100)]
+    assert sum("is kept and tried again" in each for each in told) == 1
+    assert sum("was given up" in each for each in told) == 1
+    assert device.go() == []
+
+
+def test_a_branch_that_is_protected_for_a_while_is_told_everything(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    mind(fleet, "deploymentId")
+    for state in ("pending", "installing", "installed"):
+        device.queue(APP, state)
+        device.queue(OTHER, state)
+    for _ in range(5):
+        assert device.go("--push")
+    assert (fleet.states(APP), fleet.states(OTHER), len(device.outbox)) == ([], [], 6)
+    mind(fleet)
+    assert device.go("--push") == []
+    assert fleet.states(APP) == fleet.states(OTHER) == ["pending", "installing", "installed"]
+    assert fleet.adopted() is not None
+
+
+def test_of_what_is_told_anew_only_what_the_server_minds_is_left_out(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    device.queue(APP, "poison")
+    device.queue(OTHER, "installed")
+    device.go("--push")
+    fleet.git("update-ref", "-d", CURRENT)
+    mind(fleet, "poison")
+    device.queue(APP, "poison")
+    device.outbox.queue("capabilities", "PUT", "/c", b"{}")
+    (said,) = device.go("--push")
+    assert f"status/{APP}" in said
+    assert (fleet.states(APP), fleet.states(OTHER)) == ([], ["installed"])
+    mind(fleet)
+    assert device.go("--push") == []
+    assert fleet.states(APP) == ["poison"]
+
+
+def test_what_was_taken_up_may_be_what_the_server_declines(device: CourierDevice, fleet: GitFleet) -> None:
+    mind(fleet, "manifestVersion")
+    device.queue(APP, "installed")
+    (said,) = device.go()
+    assert "adopted.json" in said
+    assert (fleet.states(APP), fleet.adopted(), len(device.outbox)) == (["installed"], None, 0)
+    mind(fleet)
+    assert device.go() == []
+    assert fleet.adopted() is not None
+    assert notes.declined(device.store) == {}
+
+
+def test_what_somebody_wrote_is_told_anew_though_a_courier_failed_before(
+    device: CourierDevice, fleet: GitFleet
+) -> None:
+    device.queue(APP, "installed")
+    device.go("--push")
+    fleet.commit({"README.md": b"mine"}, branch=CURRENT, signed=False, parents=[])
+    device.queue(OTHER, "installed")
+    assert device.courier("--push", failpoints="courier.pushing=kill").returncode == -9
+    device.go("--push")
+    assert (fleet.states(APP), fleet.states(OTHER)) == (["installed"], ["installed"])

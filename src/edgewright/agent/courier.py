@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgewright.agent import log, reserve
 from edgewright.agent.accept import LET_GO, Acceptable, Refused, judge
@@ -33,6 +33,7 @@ from edgewright.agent.git import notes, trust
 from edgewright.agent.git.access import GitAccess
 from edgewright.agent.git.configuration import write_git_config
 from edgewright.agent.git.contents import RefusedError, check_signers, read_current, read_desired
+from edgewright.agent.git.declining import Turn, next_reports, passed_by
 from edgewright.agent.git.repository import (
     FETCHED,
     FIRST_DEPTH,
@@ -54,7 +55,7 @@ from edgewright.net.git.program import Git, GitError
 from edgewright.net.git.url import FILE
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.errors import EdgewrightError
-from edgewright.protocol.repository import CURRENT, DESIRED, SIGNERS, SIGNERS_BYTES
+from edgewright.protocol.repository import ADOPTED, CURRENT, DESIRED, SIGNERS, SIGNERS_BYTES
 
 DONE, GAVE_WAY, UNUSABLE, LATER, REFUSED_US = 0, 1, 2, 3, 4
 _MOST_AT_ONCE = 100  # reports of one push
@@ -118,19 +119,68 @@ def fetch(errand: Errand, heads: Mapping[str, str]) -> None:
 
 
 def push(errand: Errand, heads: Mapping[str, str]) -> None:
-    """Tell what the outbox holds and what was taken up; raises what the repository and the store raise."""
+    """Tell what the outbox holds and what was taken up; raises what the repository and the store raise.
+
+    What the server declines is set aside, told as a problem, and tried again by the next courier.
+    """
     _begin(errand)
-    races = 0
-    while True:
+    store, outbox = errand.store, Outbox(errand.store)
+    _forget_declined(errand)
+    races, turn = 0, Turn(most=_MOST_AT_ONCE)
+    while not turn.is_over:
+        reports = next_reports(_tellable(errand), turn, notes.declined(store))
         try:
-            if not _push_some(errand, heads):
-                errand.repository.tidy()
-                return
+            if not _push_some(errand, heads, reports, is_divided=turn.declined > 0):
+                break
         except GitError as error:
-            races += 1
-            if error.code != "git.raced" or races > _RACES:
+            if error.code == "git.declined":
+                is_anew = heads.get(CURRENT) != errand.repository.git.commit_of(TOLD)
+                if turn.declined == 0 and (is_anew or notes.owes_adopted(store)):
+                    # It may mind what went along, told anew or taken up: each goes by itself.
+                    if is_anew:
+                        outbox.queue_again()
+                    turn = replace(turn, declined=1)
+                    continue
+                _note_declined(errand, reports, error)
+                if not reports:
+                    break
+                turn = turn.after_declined(reports)
+            elif error.code != "git.raced" or races >= _RACES:
                 raise
+            else:
+                races += 1
+        else:
+            turn = turn.after_taken(_MOST_AT_ONCE)
+            is_told = not next_reports(_tellable(errand), turn, notes.declined(store))
+            if is_told and not notes.owes_adopted(store):
+                break
         heads = errand.repository.heads()
+    errand.repository.tidy()
+    _forget_declined(errand)
+    for told in notes.declined(store).values():
+        errand.say(f"problem the Git server does not take {told.name}: {told.reason}")
+
+
+def _forget_declined(errand: Errand) -> None:
+    """Forget that reports were declined which are not to be told any more: there is a newer one."""
+    store = errand.store
+    numbers = Outbox(store).numbers() | ({0} if notes.owes_adopted(store) else set())
+    known = notes.declined(store)
+    notes.note_declined(store, {number: each for number, each in known.items() if number in numbers})
+
+
+def _note_declined(errand: Errand, reports: Sequence[Report], error: GitError) -> None:
+    """Note that a push was declined, if no more than one report was in it."""
+    if len(reports) > 1:
+        return
+    store = errand.store
+    number, name = (reports[0].number, reports[0].name) if reports else (0, ADOPTED)
+    known = notes.declined(store)
+    after = notes.declined_again(known.get(number), name, str(error), errand.now())
+    with store.transaction():
+        notes.note_declined(store, {**known, number: after})
+        if number not in known:
+            store.record(SERVER, f"{name} was declined, and is kept and tried again: {error}")
 
 
 def _begin(errand: Errand) -> None:
@@ -246,28 +296,34 @@ def _refuse(errand: Errand, head: str, base: str, reason: str, *, for_good: bool
     errand.repository.tidy(thorough=True)
 
 
-def _push_some(errand: Errand, heads: Mapping[str, str]) -> bool:
-    """Push the next reports; return whether there may be more."""
+def _push_some(
+    errand: Errand, heads: Mapping[str, str], reports: Sequence[Report], *, is_divided: bool
+) -> bool:
+    """Push these reports; return whether there was anything to do.
+
+    With `is_divided` one was declined before: then what was taken up goes by itself, when no report is left.
+    """
     store, repository, git = errand.store, errand.repository, errand.repository.git
     tip = heads.get(CURRENT)
-    _settle(errand, tip)
-    reports = _tellable(errand)
+    if _settle(errand, tip):
+        return True
     anew = tip != git.commit_of(TOLD)
     adopted = notes.render_adopted(store)
     if not reports and not anew and adopted == (store.meta(notes.TOLD) or ""):
         return False
     if anew and tip is not None:
         tip = repository.fetch(CURRENT, depth=1)
-        git.set_ref(TOLD, tip)
-        repository.drop(FETCHED)
     found = None if tip is None else read_current(git, tip)
     listed = steps(
         reports,
         Outbox(store).last(""),
         found=found or {},
         anew=anew or found is None,
-        adopted=adopted.encode("utf-8"),
+        adopted=None if is_divided and reports else adopted.encode("utf-8"),
+        waiting=Outbox(store).names(),
     )
+    if is_divided and reports:
+        adopted = store.meta(notes.TOLD) or ""
     if listed:
         made = [(step.message, step.changes) for step in listed]
         new = repository.write(made, parent=tip, at=int(errand.now()), afresh=found is None)
@@ -284,33 +340,47 @@ def _push_some(errand: Errand, heads: Mapping[str, str]) -> bool:
         repository.push(new)
     hit("courier.pushed")
     _settle(errand, new)
-    return len(reports) == _MOST_AT_ONCE
+    return True
 
 
-def _settle(errand: Errand, tip: str | None) -> None:
-    """Let what was pushed count as told, if it has arrived: `tip` is the head of `current` at the source."""
+def _settle(errand: Errand, tip: str | None) -> bool:
+    """Let what was pushed count as told, if it has arrived: `tip` is the head of `current` at the source.
+
+    Return whether it had.
+    """
     store, git = errand.store, errand.repository.git
     pushing = json.loads(store.meta(notes.PUSHING) or "null")
     if tip is None or pushing is None or pushing["commit"] != tip:
-        return
+        return False
     if git.commit_of(tip) is not None:
         git.set_ref(TOLD, tip)
-    errand.repository.drop(NEXT)
+    errand.repository.drop(NEXT, FETCHED)
     outbox, numbers = Outbox(store), set(pushing["reports"])
+    declined = notes.declined(store)
     with store.transaction():
-        for report in outbox.waiting(2 * _MOST_AT_ONCE):
+        waiting = outbox.waiting(2 * _MOST_AT_ONCE + len(declined))
+        told = [report for report in waiting if report.number in numbers]
+        given_up = passed_by(told, declined)
+        for report in waiting:
             if report.number in numbers:
                 outbox.answered(report)
+            elif report.number in given_up:
+                words = f"the Git server declined it {declined[report.number].tries} times"
+                outbox.answered(report, words)
+                store.record(SERVER, f"a report was given up: {report.name}: {words} and took a later one")
+        gone = numbers | given_up
+        notes.note_declined(store, {key: each for key, each in declined.items() if key not in gone})
         store.set_meta(notes.TOLD, pushing["adopted"])
         store.set_meta(notes.PUSHING, "")
     hit("courier.settled")
+    return True
 
 
 def _tellable(errand: Errand) -> list[Report]:
     """Return the next reports; what has no place in a repository is answered as such (once) and left out."""
     outbox = Outbox(errand.store)
     told = []
-    for report in outbox.waiting(_MOST_AT_ONCE):
+    for report in outbox.waiting(_MOST_AT_ONCE + len(notes.declined(errand.store))):
         if file_of(report) is not None:
             told.append(report)
             continue

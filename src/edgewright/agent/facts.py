@@ -158,6 +158,7 @@ def _repository(paths: Paths, store: Store) -> dict[str, Any]:
     return {
         "commit": notes.taken_up(store) or None,
         "refused": None if refused is None else refused._asdict(),
+        "declined": [each._asdict() for each in notes.declined(store).values()],
         "under_way": None
         if at_work is None
         else {

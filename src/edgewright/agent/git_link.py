@@ -262,7 +262,9 @@ class GitLink(Conversation):
         self._repeats.sent(_CURRENT)
         self._repeats.settle([_CURRENT])
         first = self.outbox.first()
-        if first is not None and first.number == self._begun:
+        if notes.declined(self._store):
+            self._failed((PUSH,), CourierError("; ".join(self._said)))
+        elif first is not None and first.number == self._begun:
             self._failed((PUSH,), CourierError("the courier left undone the report for which it was sent"))
         else:
             self.posts.succeeded()

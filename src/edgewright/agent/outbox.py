@@ -86,6 +86,14 @@ class Outbox:
         )
         return [Report(*row) for row in rows]
 
+    def names(self) -> set[str]:
+        """Return the names under which something waits."""
+        return {row[0] for row in self._store.connection.execute("SELECT DISTINCT name FROM outbox")}
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of all that waits."""
+        return {row[0] for row in self._store.connection.execute("SELECT number FROM outbox")}
+
     def last(self, prefix: str) -> list[Report]:
         """Return the last report of each name that begins with `prefix`, sent or not."""
         rows = self._store.connection.execute(

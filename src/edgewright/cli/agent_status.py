@@ -99,6 +99,10 @@ def _repository(repository: Facts, now: datetime) -> Iterator[tuple[str, str]]:
 
     yield "commit", (repository["commit"] or "none taken up yet")[:16]
     refused = repository["refused"]
+    for each in repository["declined"]:
+        times = "once" if each["tries"] == 1 else f"{each['tries']} times"
+        told = f"{each['name']}, {times} since {local(each['since'])}, and is tried again: {each['reason']}"
+        yield "declined", told
     if refused is not None:
         which = f"commit {refused['commit'][:12]}" if refused["commit"] else "the branch 'desired'"
         yield "refused", f"{which}, since {local(refused['since'])}: {refused['reason']}"

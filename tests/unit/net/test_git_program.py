@@ -287,6 +287,24 @@ def test_a_program_that_is_not_installed_is_named(git: Git, monkeypatch: pytest.
         ("error: unable to write file: No space left on device", "git.disk-full", True),
         (" ! [rejected] a -> b (fetch first)", "git.raced", True),
         (" ! [remote rejected] a -> b (pre-receive hook declined)", "git.declined", False),
+        (
+            "remote: permission denied, tls\n ! [remote rejected] a -> b (pre-receive hook declined)",
+            "git.declined",
+            False,
+        ),
+        (
+            "remote: fatal: No space left on device\n ! [remote rejected] a -> b (unpacker error)",
+            "git.declined",
+            False,
+        ),
+        (" ! [remote rejected] a -> b (protected branch hook declined)", "git.declined", False),
+        (" ! [remote rejected] a -> b (failed to update ref)", "git.raced", True),
+        (
+            "error: RPC failed; HTTP 413 curl 22 The requested URL returned error: 413\n"
+            "send-pack: unexpected disconnect while reading sideband packet",
+            "git.declined",
+            False,
+        ),
         ("error: object 12: treeNotSorted; fatal: fsck error in packed object", "git.refused", False),
         ("fatal: what nobody knows", "git.failed", False),
     ],

@@ -7,6 +7,7 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -28,11 +29,25 @@ TOLD = "git.told"
 """What `adopted.json` on the branch `current` says."""
 PUSHING = "git.pushing"
 """What is on its way: JSON with the commit, the numbers of the reports in it, and `adopted.json`."""
+DECLINED = "git.declined"
+"""The reports that the Git server did not take, by their number in the outbox: JSON; empty for none."""
 LOST = "git.lost"
 """Why the repository has to be fetched again although its branch did not move; empty when it has not to."""
 
 _LEAST_SECONDS, _MOST_SECONDS = 900.0, 86400.0
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+class Declined(NamedTuple):
+    """A report that the Git server declined: what it said, and how often, first at `since` (ISO 8601).
+
+    `adopted.json` counts as a report of number 0.
+    """
+
+    name: str
+    reason: str
+    since: str
+    tries: int
 
 
 class Refusal(NamedTuple):
@@ -61,6 +76,26 @@ def refusal(store: Store) -> Refusal | None:
     told = json.loads(kept)
     # A database of before said "" of a branch that is gone.
     return Refusal(told["commit"] or None, told["reason"], told["since"])
+
+
+def declined(store: Store) -> dict[int, Declined]:
+    """Return the reports that the Git server did not take, by their number."""
+    kept = json.loads(store.meta(DECLINED) or "{}")
+    return {int(number): Declined(*told) for number, told in kept.items()}
+
+
+def note_declined(store: Store, known: Mapping[int, Declined]) -> None:
+    """Keep which reports the Git server did not take."""
+    text = json.dumps({str(number): list(each) for number, each in known.items()}) if known else ""
+    if text != (store.meta(DECLINED) or ""):
+        store.set_meta(DECLINED, text)
+
+
+def declined_again(known: Declined | None, name: str, reason: str, at: float) -> Declined:
+    """Return what is known of a report that was declined at `at` (unix seconds), once more or first."""
+    if known is None:
+        return Declined(name, reason, _moment(at), 1)
+    return Declined(name, reason, known.since, known.tries + 1)
 
 
 def is_refused(store: Store, head: str, now: float) -> bool:
@@ -119,5 +154,8 @@ def since_of(refused: Refusal) -> float:
 
 def render_refusal(commit: str, reason: str, at: float) -> str:
     """Return what is kept of a refused head, empty for a branch that is gone; `at` is unix seconds."""
-    since = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps(Refusal(commit or None, reason, since)._asdict())
+    return json.dumps(Refusal(commit or None, reason, _moment(at))._asdict())
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

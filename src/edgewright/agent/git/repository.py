@@ -142,6 +142,8 @@ class Repository:
         """Cut history off below what counts and give back the room; rarely, unless `thorough`."""
         if not thorough and not self._has_grown():
             return
+        # Nobody else is at work: those are of one that was cut off, on top of history that is cut here.
+        self.drop(NEXT, FETCHED)
         kept = [self.git.commit_of(ref) for ref in (TAKEN, TOLD)]
         cut = sorted({each for each in kept if each is not None})
         if not cut:

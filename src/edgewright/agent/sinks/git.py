@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgewright.agent.outbox import CAPABILITIES, SITE, STATUS, Report
@@ -40,22 +40,24 @@ def steps(
     *,
     found: Mapping[str, Entry],
     anew: bool,
-    adopted: bytes,
+    adopted: bytes | None,
+    waiting: Collection[str] = (),
 ) -> list[Step]:
     """Return the commits that tell `reports`, in order, on top of what was `found` at the branch's head.
 
     `last` are the last reports of each name: with `anew` those that are not among `reports` are told again,
-    as somebody has changed or lost the branch. Statuses nobody reports any more go. What is there already is
-    not told twice.
+    as somebody has changed or lost the branch, unless there is more `waiting` under their name. Statuses
+    nobody reports any more go. What is there already is not told twice. `adopted.json` is left alone where
+    it is None.
     """
-    waiting = {each.name for each in reports}
+    waiting = {*waiting, *(each.name for each in reports)}
     first: Changes = {}
     if anew:
         for each in last:
             path = file_of(each)
             if each.name not in waiting and path is not None:
                 first[path] = each.body
-    kept = {file_of(each) for each in (*last, *reports)}
+    kept = {file_of(each) for each in (*last, *reports)} | {_status_of(name) for name in waiting}
     for path in found:
         if path.startswith(f"{names.STATUS}/") and path not in kept:
             first[path] = None
@@ -65,11 +67,16 @@ def steps(
         path = file_of(each)
         assert path is not None  # noqa: S101 - others were sorted out
         listed.append(Step(_message(each), _new({path: each.body}, ids)))
-    listed.append(Step("Tell what was taken up", _new({names.ADOPTED: adopted}, ids)))
+    if adopted is not None:
+        listed.append(Step("Tell what was taken up", _new({names.ADOPTED: adopted}, ids)))
     told = [step for step in listed if step.changes]
     if len(told) > 1 and names.ADOPTED in told[-1].changes:
         told[-2:] = [Step(told[-2].message, told[-2].changes | told[-1].changes)]
     return told
+
+
+def _status_of(name: str) -> str:
+    return names.status_file(name.removeprefix(STATUS))
 
 
 def _new(changes: Changes, ids: dict[str, str]) -> Changes:

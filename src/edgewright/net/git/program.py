@@ -635,6 +635,14 @@ def _no_signature(text: str, has_one: bool) -> str:
 
 
 _KNOWN: tuple[tuple[str, str, bool, str], ...] = (
+    # First, as a hook may say anything of its own beside it.
+    (
+        r"\[remote rejected\][^;]*\((?!failed to update ref|cannot lock ref|incorrect old value)"
+        r"|returned error: 413|http 413",
+        "git.declined",
+        False,
+        "the Git server takes it not",
+    ),
     (r"no space left on device|disk quota exceeded", "git.disk-full", True, "there is no room on the disk"),
     (
         r"signal 25|file too large|file size limit exceeded|^fatal: fetch-pack: invalid index-pack output$",
