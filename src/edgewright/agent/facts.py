@@ -157,8 +157,8 @@ def _repository(paths: Paths, store: Store) -> dict[str, Any]:
     at_work, refused = under_way(paths.courier_lock), notes.refusal(store)
     return {
         "commit": notes.taken_up(store) or None,
-        "refused": None if refused is None else refused._asdict(),
-        "declined": [each._asdict() for each in notes.declined(store).values()],
+        "refused": None if refused is None else refused.told(),
+        "declined": [each.told() for each in notes.declined(store).values()],
         "under_way": None
         if at_work is None
         else {

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from edgewright.agent.store import Store
 
@@ -38,24 +37,38 @@ _LEAST_SECONDS, _MOST_SECONDS = 900.0, 86400.0
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
-class Declined(NamedTuple):
+class Declined:
     """A report that the Git server declined: what it said, and how often, first at `since` (ISO 8601).
 
     `adopted.json` counts as a report of number 0.
     """
 
-    name: str
-    reason: str
-    since: str
-    tries: int
+    __slots__ = ("name", "reason", "since", "tries")
+
+    def __init__(self, name: str, reason: str, since: str, tries: int) -> None:
+        self.name = name
+        self.reason = reason
+        self.since = since
+        self.tries = tries
+
+    def told(self) -> dict[str, str | int]:
+        """Return it as the status tells it."""
+        return {"name": self.name, "reason": self.reason, "since": self.since, "tries": self.tries}
 
 
-class Refusal(NamedTuple):
+class Refusal:
     """A head of `desired` that is refused, None for a branch that is gone; `since` is ISO 8601."""
 
-    commit: str | None
-    reason: str
-    since: str
+    __slots__ = ("commit", "reason", "since")
+
+    def __init__(self, commit: str | None, reason: str, since: str) -> None:
+        self.commit = commit
+        self.reason = reason
+        self.since = since
+
+    def told(self) -> dict[str, str | None]:
+        """Return it as `adopted.json` and the status tell it."""
+        return {"commit": self.commit, "reason": self.reason, "since": self.since}
 
 
 def is_commit_id(text: str) -> bool:
@@ -86,7 +99,8 @@ def declined(store: Store) -> dict[int, Declined]:
 
 def note_declined(store: Store, known: Mapping[int, Declined]) -> None:
     """Keep which reports the Git server did not take."""
-    text = json.dumps({str(number): list(each) for number, each in known.items()}) if known else ""
+    kept = {str(key): [each.name, each.reason, each.since, each.tries] for key, each in known.items()}
+    text = json.dumps(kept) if kept else ""
     if text != (store.meta(DECLINED) or ""):
         store.set_meta(DECLINED, text)
 
@@ -137,7 +151,7 @@ def render_adopted(store: Store) -> str:
     told = {
         "manifestVersion": version,
         "commit": commit or None,
-        "refused": None if refused is None else refused._asdict(),
+        "refused": None if refused is None else refused.told(),
     }
     return json.dumps(told, indent=2) + "\n"
 
@@ -154,7 +168,7 @@ def since_of(refused: Refusal) -> float:
 
 def render_refusal(commit: str, reason: str, at: float) -> str:
     """Return what is kept of a refused head, empty for a branch that is gone; `at` is unix seconds."""
-    return json.dumps(Refusal(commit or None, reason, _moment(at))._asdict())
+    return json.dumps(Refusal(commit or None, reason, _moment(at)).told())
 
 
 def _moment(at: float) -> str:
