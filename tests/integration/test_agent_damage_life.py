@@ -9,7 +9,9 @@ from itertools import pairwise
 
 import pytest
 
+from edgewright.agent.locks import holder
 from edgewright.agent.outbox import Outbox
+from edgewright.agent.paths import Paths
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.cut_filesystem import CutFilesystem, why_not
@@ -55,6 +57,11 @@ def wait_for_marks(agent, count):
         return len(marks) == count and all(b'"stage":"installed"' in mark for mark in marks)
 
     wait_until(marked, what=f"{count} marks")
+
+
+def wait_for_rounds(agent):
+    """Wait until no round is at work: one goes on alone when the watch is gone, and uses what it finds."""
+    wait_until(lambda: holder(Paths(str(agent.state)).round_lock) is None, what="no round is at work")
 
 
 def events(agent, kind):
@@ -163,6 +170,7 @@ def test_lost_documents_come_back_without_the_network(agent, server):
     with agent.running():
         server.wait_for_state(ONE, "installed")
         wait_for_marks(agent, 1)
+    wait_for_rounds(agent)
     revision = next((agent.state / "objects" / "sha256").iterdir())
     revision.write_bytes(b"rotten")
     server.stop()
@@ -326,6 +334,7 @@ def test_after_a_reboot_on_a_full_disk_what_was_installed_runs_again(tmp_path, a
         server.wait_for_state(ONE, "installed")
         wait_until((rig.state / "reserve").exists, what="room is kept back")
         getattr(rig, how)()
+        wait_for_rounds(rig)
         disk.fill()
         (rig.device / "installed" / f"{ONE}.web.json").unlink()
         with rig.running():
