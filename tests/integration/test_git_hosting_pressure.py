@@ -129,8 +129,13 @@ def test_what_git_packs_to_ask_for_is_unpacked(scene: Scene) -> None:
     work = scene.work()
     tree = scene.bare.empty_tree()
     for version in ("0", "2"):
+        work.good("checkout", "--quiet", "--orphan", f"lonely-{version}")
         for number in range(60):
             work.good("commit", "--quiet", "--allow-empty", "-m", f"not there {number}")
+        # As long as nothing is known to both, git asks with more each time.
+        for ref in work.good("for-each-ref", "--format=%(refname)").splitlines():
+            if ref != f"refs/heads/lonely-{version}":
+                work.good("update-ref", "-d", ref)
         head = scene.bare.good("commit-tree", "-m", version, "-p", "refs/heads/desired", tree)
         scene.bare.good("update-ref", "refs/heads/desired", head)
         said = traced(work, "-c", f"protocol.version={version}", "fetch", "origin", "desired")
