@@ -9,7 +9,6 @@ from litestar import Response, get, post, put
 from msgspec import UNSET
 
 from edgewright.net.git.program import Git, GitError
-from edgewright.net.git.url import RepositoryUrl
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.server.context import ServerContext, ServerRequest, context_of
 from edgewright.server.domain.hand_made import Accepted, Commit, Verdict
@@ -32,6 +31,7 @@ from edgewright.server.operator_api.external_documents import (
 from edgewright.server.operator_api.requests import read_json
 from edgewright.server.repositories.access import Access, How, checked, checked_url, shown_proxy
 from edgewright.server.repositories.external import Externals
+from edgewright.server.repositories.hosts import place_of
 from edgewright.server.repositories.places import bare_of
 from edgewright.server.repositories.proposals import File, Proposal, judge_all
 from edgewright.server.repositories.remote import RemoteError
@@ -254,7 +254,7 @@ def _access(externals: Externals, client_id: str, asked: GivenExternal, *, opene
         given is UNSET
         and opened is not None
         and kept.how != How.NONE
-        and _server_of(asked.url) != _server_of(opened)
+        and place_of(asked.url) != place_of(opened)
     ):
         message = "are needed again: those that are kept were given for another server"
         raise InvalidError("the credentials cannot be used", Fault(field="credentials", message=message))
@@ -263,11 +263,6 @@ def _access(externals: Externals, client_id: str, asked: GivenExternal, *, opene
         kept = Access(**members, webhook=kept.webhook)
     proxy = kept.proxy if asked.proxy is not None and asked.proxy == shown_proxy(kept) else asked.proxy
     return msgspec.structs.replace(kept, ca=asked.ca, proxy=proxy, minutes=asked.minutes)
-
-
-def _server_of(url: str) -> tuple[str, str, int]:
-    parts = RepositoryUrl(url)
-    return parts.scheme, parts.host.lower(), parts.port
 
 
 def _show(context: ServerContext, repository: Repository) -> ExternalEntry:
