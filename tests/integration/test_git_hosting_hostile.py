@@ -13,18 +13,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from support.certificates import Authority
 from support.git_listener import GIT2, LIST, Wire, fetching, fill, shown
-from support.hosted import TOKEN, Scene, opened, with_certificate
+from support.hosted import TOKEN, Scene, opened, unbroken, with_certificate
 from support.processes import wait_until
 from support.server_process import ServerProcess
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    created = ServerProcess.create(tmp_path_factory.mktemp("hosting") / "server", hosts_repositories=True)
-    with created:
-        yield created
-    assert "Traceback" not in created.output
-    assert "Exception in" not in created.output
+    with unbroken(tmp_path_factory.mktemp("hosting") / "server") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.hosted import PASSWORD, Git, Said, Scene, basic, opened
+from support.hosted import PASSWORD, Git, Said, Scene, basic, opened, unbroken
 from support.processes import own_environment, wait_until
 from support.server_process import ServerProcess
 
@@ -19,11 +19,8 @@ DEVICES, CLONES_EACH = 5, 3
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    created = ServerProcess.create(tmp_path_factory.mktemp("pressure") / "server", hosts_repositories=True)
-    with created:
-        yield created
-    assert "Traceback" not in created.output
-    assert "Exception in" not in created.output
+    with unbroken(tmp_path_factory.mktemp("pressure") / "server") as running:
+        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import base64
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,6 +161,15 @@ class Scene:
     def current(self) -> str:
         """Where the device's branch is; empty without it."""
         return self.bare.run("rev-parse", "--verify", "--quiet", "refs/heads/current").text
+
+
+@contextmanager
+def unbroken(data: Path) -> Iterator[ServerProcess]:
+    """Run a server that hosts repositories; it must not have met anything it did not expect."""
+    with ServerProcess.create(data, hosts_repositories=True) as running:
+        yield running
+    assert "Traceback" not in running.output
+    assert "Exception in" not in running.output
 
 
 def opened(server: ServerProcess, name: str, folder: Path) -> Scene:
