@@ -2,12 +2,15 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from edgewright.agent.locks import holder
+from edgewright.agent.paths import Paths
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import ForeignServer, deployment_yaml
@@ -213,6 +216,23 @@ def test_sighup_polls_at_once(agent, server):
     server.wait_for_polls(1)
     server.deploy(deployment_yaml(ONE))
     agent.process.send_signal(signal.SIGHUP)
+    server.wait_for_state(ONE, "installed")
+    agent.stop()
+
+
+def test_who_is_woken_while_it_starts_hears_it_later(agent, server):
+    with agent.running():
+        server.wait_for_polls(1)
+    server.deploy(deployment_yaml(ONE))
+    busy = sqlite3.connect(Paths(str(agent.state)).database, isolation_level=None)
+    busy.execute("PRAGMA locking_mode = EXCLUSIVE")
+    busy.execute("BEGIN EXCLUSIVE")
+    agent.start()
+    lock = Paths(str(agent.state)).watch_lock
+    wait_until(lambda: holder(lock) == agent.process.pid, what="the watch holds its lock")
+    agent.process.send_signal(signal.SIGUSR1)
+    agent.process.send_signal(signal.SIGHUP)
+    busy.close()
     server.wait_for_state(ONE, "installed")
     agent.stop()
 

@@ -462,7 +462,7 @@ def test_a_branch_that_is_gone_removes_nothing(fleet, agent, trusted, nginx):
 def test_the_first_head_must_be_signed_by_whom_the_device_was_told(tmp_path, fleet, agent, nginx):
     stranger = Signer.create(tmp_path, "stranger")
     commit = fleet.deploy(deployment_yaml(ONE))
-    enroll(agent, nginx.access("none", NAME), stranger.write(tmp_path / "others"))
+    enroll(agent, nginx.access("none", NAME), stranger.signers)
     with agent.running():
         assert "sign" in fleet.wait_for_refusal(commit)
     assert agent.installed == {}

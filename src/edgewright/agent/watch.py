@@ -46,6 +46,7 @@ _SETTLE_AT_MOST_SECONDS = 60.0
 _PERSON_WAITS_SECONDS = 5.0  # the same for what people put down here, however restless the engine is
 _CRASHES = 3  # of rounds in a row until the timetable of before is followed: it is the best there is
 _FULL_SECONDS = 5.0  # from one look at a disk that was full at the start to the next
+_WAKING = (signal.SIGHUP, signal.SIGUSR1)
 _CALM_SECONDS = 300.0  # without an event: the next one is answered at once again
 
 
@@ -307,6 +308,8 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
     """Run the watch until SIGTERM or SIGINT; return the exit code. `round_command` replaces the usual one."""
     options = _options(arguments)
     paths = Paths(options.get("--state", DEFAULT_STATE))
+    # From the lock on others know whom to wake, and whoever is woken before it can hear would end.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
     try:
         paths.make()
         held = lock(paths.watch_lock)
@@ -332,12 +335,9 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
         doors=_doors(paths, options),
         poll_seconds=None if poll is None else float(poll),
     )
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGHUP, lambda *_: watch.poll_now())
-    signal.signal(signal.SIGUSR1, lambda *_: watch.look_now())
     anew = ""
     try:
+        _hear_signals(watch)
         watch.run()
     except DatabaseLostError:
         watch.end_children()
@@ -358,11 +358,20 @@ def main(arguments: list[str], round_command: list[str] | None = None) -> int:
         store.give_up(error)
         anew = f"{paths.database} was replaced; starting over with the new one"
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
         os.close(held)
     if anew:
         log.warning(anew)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
     return 0
+
+
+def _hear_signals(watch: Watch) -> None:
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGHUP, lambda *_: watch.poll_now())
+    signal.signal(signal.SIGUSR1, lambda *_: watch.look_now())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAKING)
 
 
 def _opened(path: str) -> Store:

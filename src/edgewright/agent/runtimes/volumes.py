@@ -187,9 +187,15 @@ def _empty(directory: str) -> None:
 
 
 def _pack(source: str, path: str) -> None:
-    """Write the archive of a directory, itself in it as `.`."""
+    """Write the archive of a directory, itself in it as `.`.
+
+    It ends with its end mark: Podman hands archives to a process that reads no further, and what `tarfile`
+    fills up behind it, written to a process that is gone, was now and then an error.
+    """
     with tarfile.open(path, "x", format=tarfile.PAX_FORMAT) as tar:
         tar.add(source, arcname=".")
+        end = tar.offset + 2 * tarfile.BLOCKSIZE
+    os.truncate(path, end)
 
 
 def _synced_digest(path: str) -> str:
