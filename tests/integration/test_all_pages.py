@@ -17,7 +17,15 @@ from support.server_process import ServerProcess
 from support.web_routes import web_routes
 
 AREAS = [area.path for group in NAVIGATION for area in group.areas]
-BESIDE_THE_NAVIGATION = ["/", "/search?q=e", "/account", "/account/password", "/deploy", "/no/such/page"]
+BESIDE_THE_NAVIGATION = [
+    "/",
+    "/search?q=e",
+    "/account",
+    "/account/password",
+    "/deploy",
+    "/repositories",
+    "/no/such/page",
+]
 REACHED_OTHERWISE = ["/devices", "/packages/shop/1.0.0/devices"]
 """What only leads on, and what a script puts into another page."""
 _LINKS = """[...document.querySelectorAll('main a[href]:not([download])')].map(each => each.href)

@@ -200,12 +200,14 @@ def test_a_rewritten_branch_is_told_and_left_until_a_person_decides(scene: Scene
     person.change({"README.md": "mine"}, "rewritten", "--amend")
     person.push("--force")
     theirs = scene.head()
-    told = scene.look()["problem"]
+    looked = scene.look()
+    told = looked["problem"]
+    assert looked["rewritten"]
     assert "somebody rewrote it" in told
     assert f"edgewright repository restore {scene.device}" in told
     assert scene.head() == theirs
     shown = scene.operator.post(f"{scene.path}/restore", {"replace": is_replaced})
-    assert shown["problem"] is None
+    assert (shown["problem"], shown["rewritten"]) == (None, False)
     parents = scene.backend.git(
         "log", "-1", "--format=%P", "desired", at=scene.backend.path(scene.device)
     ).split()

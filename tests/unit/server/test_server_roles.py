@@ -47,8 +47,13 @@ ADMINISTRATION = ("/users", "/operator/v1/users")
 TRUST = {("POST", "/operator/v1/repositories/signers/rotate")}
 
 
-EXTERNAL = "/operator/v1/devices/{client_id}/repository/external"
-ADMINISTERED = {("PUT", EXTERNAL), ("POST", f"{EXTERNAL}/webhook")}
+REPOSITORY = "/devices/{client_id}/repository"
+ADMINISTERED = {
+    ("PUT", f"/operator/v1{REPOSITORY}/external"),
+    ("POST", f"/operator/v1{REPOSITORY}/external/webhook"),
+    ("POST", f"{REPOSITORY}/external"),
+    ("POST", f"{REPOSITORY}/webhook"),
+}
 
 
 def expected(method: str, path: str) -> Role:

@@ -28,23 +28,7 @@ from edgewright.server.store.enrollments import Enrollment
 @post("/enrollments", status_code=201, summary="Invite a device", body=NewEnrollment)
 async def create_enrollment(request: ServerRequest) -> CreatedEnrollment:
     """Make a one-time token with which a device enrolls under the given name."""
-    context = context_of(request)
-    asked = await read_json(request, NewEnrollment)
-    if asked.transport == "git" and context.git_url is None:
-        raise ConflictError(NO_LISTENER)
-    async with context.database.writing() as connection:
-        invitation = await membership.invite(
-            connection,
-            asked.name,
-            valid=timedelta(minutes=asked.valid_minutes),
-            actor=operator_of(request),
-            now=context.clock(),
-        )
-    return CreatedEnrollment(
-        name=invitation.client_id,
-        token=token_of(context, invitation, asked.transport),
-        expires=invitation.expires,
-    )
+    return await invite_device(request, await read_json(request, NewEnrollment))
 
 
 @delete("/enrollments/{name:str}", status_code=204, summary="Withdraw an invitation", dry_run=True)
@@ -97,6 +81,26 @@ def show_enrollment(one: Enrollment, now: datetime) -> EnrollmentEntry:
     """Show an invitation, and what became of it."""
     return EnrollmentEntry(
         name=one.client_id, state=_state(one, now), created=one.created, expires=one.expires, used=one.used
+    )
+
+
+async def invite_device(request: ServerRequest, asked: NewEnrollment) -> CreatedEnrollment:
+    """Make an invitation; raises `InvalidError`, and `ConflictError` where nothing listens for Git."""
+    context = context_of(request)
+    if asked.transport == "git" and context.git_url is None:
+        raise ConflictError(NO_LISTENER)
+    async with context.database.writing() as connection:
+        invitation = await membership.invite(
+            connection,
+            asked.name,
+            valid=timedelta(minutes=asked.valid_minutes),
+            actor=operator_of(request),
+            now=context.clock(),
+        )
+    return CreatedEnrollment(
+        name=invitation.client_id,
+        token=token_of(context, invitation, asked.transport),
+        expires=invitation.expires,
     )
 
 

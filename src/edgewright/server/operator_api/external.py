@@ -50,8 +50,7 @@ _CHECK_BYTES: Final = 16 * 1024 * 1024
 @get(PATH, summary="Show a repository on another Git server")
 async def show_external(request: ServerRequest, client_id: str) -> Response[ExternalEntry]:
     """Return where the repository is and how it stands; its tag is over what people say of it."""
-    context = context_of(request)
-    shown = _show(context, await _external(context, client_id))
+    shown = await load_external(context_of(request), client_id)
     return tagged(request, shown, of=_described(shown))
 
 
@@ -69,47 +68,8 @@ async def put_external(request: ServerRequest, client_id: str) -> Response[Exter
 
     The access is tried first; where it does not work nothing is stored, and the answer says why.
     """
-    context, asked = context_of(request), await read_json(request, GivenExternal)
-    async with context.database.reading() as connection:
-        client = await membership.client_called(connection, client_id)
-        before = await store.get(connection, client_id)
-    if not client.is_accepted:
-        raise ConflictError(f"device '{client_id}' is retired")
-    is_first = before is None or before.kind != Kind.EXTERNAL
-    expect(request, None if is_first or before is None else _described(_show(context, before)))
-    externals = context.externals
-    url = checked_url(asked.url)
-    opened = None if is_first or before is None else before.url
-    access = checked(url, _access(externals, client_id, asked, opened=opened))
-    try:
-        await externals.check(client_id, url, access)
-    except RemoteError as error:
-        raise InvalidError("the repository cannot be used", Fault(field="url", message=str(error))) from error
-    now = context.clock()
-    async with context.database.writing() as connection:
-        if before is None:
-            await store.add(connection, client_id, Kind.EXTERNAL, url, now)
-        elif is_first or before.url != url:
-            await store.move(connection, client_id, Kind.EXTERNAL, url)
-        await audit.note(
-            connection,
-            now=now,
-            actor=operator_of(request),
-            action="set repository",
-            subject=client_id,
-            before=None if before is None else {"kind": before.kind, "url": before.url},
-            after={"kind": Kind.EXTERNAL, "url": url, "credentials": access.how, "minutes": access.minutes},
-        )
-        # Inside the transaction, so that one without the other is never in force.
-        if not is_rehearsal():
-            externals.files.keep(client_id, access)
-        made = await store.get(connection, client_id)
-    assert made is not None  # noqa: S101 - just kept
-    shown = _entry(made, access)
-    if not is_rehearsal():
-        externals.forget(client_id)
-        await context.in_step(client_id)
-        shown = _show(context, await _external(context, client_id))
+    asked = await read_json(request, GivenExternal)
+    shown, is_first = await keep_external(request, client_id, asked)
     return tagged(request, shown, of=_described(shown), status=201 if is_first else 200)
 
 
@@ -121,30 +81,13 @@ async def put_external(request: ServerRequest, client_id: str) -> Response[Exter
 )
 async def make_webhook(request: ServerRequest, client_id: str) -> WebhookSecret:
     """Make a new secret with which the Git server tells of pushes; the one before counts no more."""
-    context = context_of(request)
-    externals = context.externals
-    await _external(context, client_id)
-    secret = secrets.token_urlsafe(32)
-    async with context.database.writing() as connection:
-        await audit.note(
-            connection,
-            now=context.clock(),
-            actor=operator_of(request),
-            action="make webhook secret",
-            subject=client_id,
-        )
-        access = externals.files.load(client_id)
-        externals.files.keep(client_id, msgspec.structs.replace(access, webhook=secret))
-    return WebhookSecret(url=f"{context.web_url}{HOOKS}/{client_id}", secret=secret)
+    return await make_webhook_secret(request, client_id)
 
 
 @post(f"{PATH}/look", status_code=200, summary="Look at a repository now")
 async def look_at_external(request: ServerRequest, client_id: str) -> ExternalEntry:
     """Ask the Git server for news, take them in, and push what is to be pushed."""
-    context = context_of(request)
-    await _external(context, client_id)
-    await context.in_step(client_id)
-    return _show(context, await _external(context, client_id))
+    return await look_now(request, client_id)
 
 
 @post(
@@ -155,16 +98,8 @@ async def look_at_external(request: ServerRequest, client_id: str) -> ExternalEn
 )
 async def restore_external(request: ServerRequest, client_id: str) -> ExternalEntry:
     """Have what this server wrote be on `desired` again: joined with what is there, or in its place."""
-    context, asked = context_of(request), await read_json(request, RestoreBranch)
-    await _external(context, client_id)
-    try:
-        await context.externals.settle_rewritten(
-            client_id, is_replaced=asked.replace, actor=operator_of(request)
-        )
-    except RemoteError as error:
-        raise ConflictError(str(error)) from error
-    await context.in_step(client_id)
-    return _show(context, await _external(context, client_id))
+    asked = await read_json(request, RestoreBranch)
+    return await settle_rewritten(request, client_id, is_replaced=asked.replace)
 
 
 @post(
@@ -220,6 +155,103 @@ HANDLERS: Final = [
 ]
 
 
+async def load_external(context: ServerContext, client_id: str) -> ExternalEntry:
+    """Return a repository on another Git server as it is shown; raises `NotFoundError`."""
+    return _show(context, await _external(context, client_id))
+
+
+async def keep_external(
+    request: ServerRequest, client_id: str, asked: GivenExternal
+) -> tuple[ExternalEntry, bool]:
+    """Keep a device's repository on another Git server; return it, and whether it was elsewhere before.
+
+    Raises `InvalidError` with every fault; the access is tried before anything is stored.
+    """
+    context = context_of(request)
+    async with context.database.reading() as connection:
+        client = await membership.client_called(connection, client_id)
+        before = await store.get(connection, client_id)
+    if not client.is_accepted:
+        raise ConflictError(f"device '{client_id}' is retired")
+    is_first = before is None or before.kind != Kind.EXTERNAL
+    expect(request, None if is_first or before is None else _described(_show(context, before)))
+    externals = context.externals
+    url = checked_url(asked.url)
+    opened = None if is_first or before is None else before.url
+    access = checked(url, _access(externals, client_id, asked, opened=opened))
+    try:
+        await externals.check(client_id, url, access)
+    except RemoteError as error:
+        raise InvalidError("the repository cannot be used", Fault(field="url", message=str(error))) from error
+    now = context.clock()
+    async with context.database.writing() as connection:
+        if before is None:
+            await store.add(connection, client_id, Kind.EXTERNAL, url, now)
+        elif is_first or before.url != url:
+            await store.move(connection, client_id, Kind.EXTERNAL, url)
+        await audit.note(
+            connection,
+            now=now,
+            actor=operator_of(request),
+            action="set repository",
+            subject=client_id,
+            before=None if before is None else {"kind": before.kind, "url": before.url},
+            after={"kind": Kind.EXTERNAL, "url": url, "credentials": access.how, "minutes": access.minutes},
+        )
+        # Inside the transaction, so that one without the other is never in force.
+        if not is_rehearsal():
+            externals.files.keep(client_id, access)
+        made = await store.get(connection, client_id)
+    assert made is not None  # noqa: S101 - just kept
+    shown = _entry(made, access)
+    if not is_rehearsal():
+        externals.forget(client_id)
+        await context.in_step(client_id)
+        shown = _show(context, await _external(context, client_id))
+    return shown, is_first
+
+
+async def look_now(request: ServerRequest, client_id: str) -> ExternalEntry:
+    """Have a repository looked at, and return how it stands after that."""
+    context = context_of(request)
+    await _external(context, client_id)
+    await context.in_step(client_id)
+    return _show(context, await _external(context, client_id))
+
+
+async def make_webhook_secret(request: ServerRequest, client_id: str) -> WebhookSecret:
+    """Make a new secret for the webhook of a repository; it is shown this once."""
+    context = context_of(request)
+    externals = context.externals
+    await _external(context, client_id)
+    secret = secrets.token_urlsafe(32)
+    async with context.database.writing() as connection:
+        await audit.note(
+            connection,
+            now=context.clock(),
+            actor=operator_of(request),
+            action="make webhook secret",
+            subject=client_id,
+        )
+        access = externals.files.load(client_id)
+        externals.files.keep(client_id, msgspec.structs.replace(access, webhook=secret))
+    return WebhookSecret(url=f"{context.web_url}{HOOKS}/{client_id}", secret=secret)
+
+
+async def settle_rewritten(request: ServerRequest, client_id: str, *, is_replaced: bool) -> ExternalEntry:
+    """Go on after somebody rewrote the branch `desired`; raises `ConflictError` where nobody did."""
+    context = context_of(request)
+    await _external(context, client_id)
+    try:
+        await context.externals.settle_rewritten(
+            client_id, is_replaced=is_replaced, actor=operator_of(request)
+        )
+    except RemoteError as error:
+        raise ConflictError(str(error)) from error
+    await context.in_step(client_id)
+    return _show(context, await _external(context, client_id))
+
+
 def _proposal(given: ProposedCommit) -> Proposal:
     files = {
         path: None if one is None else File(mode=one.mode, id=one.id, size=one.size, content=one.content)
@@ -270,10 +302,11 @@ def _show(context: ServerContext, repository: Repository) -> ExternalEntry:
         access = context.externals.files.load(repository.client_id)
     except EdgewrightError:
         access = Access()  # `problem` says that it is gone
-    return _entry(repository, access)
+    is_rewritten = context.externals.is_rewritten(repository.client_id)
+    return _entry(repository, access, is_rewritten=is_rewritten)
 
 
-def _entry(repository: Repository, access: Access) -> ExternalEntry:
+def _entry(repository: Repository, access: Access, *, is_rewritten: bool = False) -> ExternalEntry:
     return ExternalEntry(
         device=repository.client_id,
         url=repository.url or "",
@@ -286,6 +319,7 @@ def _entry(repository: Repository, access: Access) -> ExternalEntry:
         desired_commit=repository.pushed_commit,
         current_commit=repository.current_commit,
         checked=repository.checked,
+        rewritten=is_rewritten,
         problem=repository.problem,
         refused=repository.refused,
     )

@@ -49,7 +49,8 @@ class ExternalEntry(Shown, frozen=True, kw_only=True):
 
     `desired_commit` is where this server left the branch `desired`, `current_commit` how far it has read
     `current`. `problem` says what keeps it from going on, `refused` why the last commit that a person made
-    by hand was not taken in. `checked` is when the Git server answered last.
+    by hand was not taken in. `checked` is when the Git server answered last. `rewritten` says that somebody
+    rewrote `desired`, and that a person has to say how to go on (`restore`).
     """
 
     device: str
@@ -63,6 +64,7 @@ class ExternalEntry(Shown, frozen=True, kw_only=True):
     desired_commit: str | None
     current_commit: str | None
     checked: datetime | None
+    rewritten: bool
     problem: str | None
     refused: str | None
 

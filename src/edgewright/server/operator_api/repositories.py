@@ -60,15 +60,7 @@ async def list_repositories(
     after: After = None,
 ) -> Page[RepositoryEntry]:
     """Return all repositories by the name of their device; `problem` leaves out those that are fine."""
-    context = context_of(request)
-    check_limit(limit)
-    behind = read_cursor(after) if after else None
-    async with context.database.reading() as connection:
-        found = await store.page(connection, after=behind, limit=limit + 1, with_problem=with_problem)
-        total = await store.count(connection, with_problem=with_problem)
-        items = [await _show(connection, context, one) for one in found[:limit]]
-    following = make_cursor(items[-1].device) if len(found) > limit else None
-    return Page(items=items, next=following, total=total)
+    return await repository_page(context_of(request), with_problem=with_problem, limit=limit, after=after)
 
 
 @get(PATH, summary="Show the Git repository of a device")
@@ -235,6 +227,20 @@ HANDLERS: Final = [
     get_bundle,
     post_current,
 ]
+
+
+async def repository_page(
+    context: ServerContext, *, with_problem: bool, limit: int, after: str | None
+) -> Page[RepositoryEntry]:
+    """Return repositories by the name of their device, behind the cursor `after`."""
+    check_limit(limit)
+    behind = read_cursor(after) if after else None
+    async with context.database.reading() as connection:
+        found = await store.page(connection, after=behind, limit=limit + 1, with_problem=with_problem)
+        total = await store.count(connection, with_problem=with_problem)
+        items = [await _show(connection, context, one) for one in found[:limit]]
+    following = make_cursor(items[-1].device) if len(found) > limit else None
+    return Page(items=items, next=following, total=total)
 
 
 async def load_repository(context: ServerContext, client_id: str) -> RepositoryEntry:

@@ -33,6 +33,8 @@ MOST_MINUTES: Final = 24 * 60
 _SUFFIX: Final = ".credentials"
 _STAGED: Final = ".access-"
 _LONGEST: Final = 64 * 1024
+# What is asked for beside the credentials.
+_BESIDE: Final = frozenset({"ca", "proxy", "minutes"})
 _PROXY: Final = re.compile(r"http://([^/@\s]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}/?")
 
 
@@ -138,7 +140,7 @@ def checked_url(url: str) -> str:
 def checked(url: str, access: Access) -> Access:
     """Return `access` if it has what it takes and fits `url`; raises `InvalidError` with every fault."""
     faults = [
-        Fault(field=f"credentials.{name}" if name != "minutes" else name, message=message)
+        Fault(field=name if name in _BESIDE else f"credentials.{name}", message=message)
         for name, message in _faults(RepositoryUrl(url).scheme, access)
     ]
     if faults:

@@ -74,6 +74,7 @@ class Externals:
         self.files = AccessFiles(context.repositories)
         self._turns = Turns(context.database, look=keeper.look, interval=self._interval)
         self._left_alone: dict[str, tuple[float, str]] = {}
+        self._rewritten: set[str] = set()
         self.throttle = Throttle()
         keeper.elsewhere = self
 
@@ -93,6 +94,11 @@ class Externals:
     def forget(self, client_id: str) -> None:
         """Forget how long a Git server wanted to be left alone: it is another one, or asked otherwise."""
         self._left_alone.pop(client_id, None)
+        self._rewritten.discard(client_id)
+
+    def is_rewritten(self, client_id: str) -> bool:
+        """Whether somebody rewrote the branch, as the last look found, and a person is to say what now."""
+        return client_id in self._rewritten
 
     def remote(self, client_id: str, url: str, access: Access) -> Remote:
         """Return a repository on a Git server, with its copy here."""
@@ -123,6 +129,7 @@ class Externals:
         await in_thread(self._keeper.bare(client_id).create)
         try:
             await self._bring(repository, remote)
+            self._rewritten.discard(client_id)
         except RemoteError as error:
             now = time.monotonic()
             told = f"{error}; it wants to be left alone for {error.wait:.0f} s" if error.wait else str(error)
@@ -131,6 +138,9 @@ class Externals:
                 await self._turns.tell_all_at(host)
             elif error.wait:
                 self._left_alone[client_id] = (now + error.wait, told)
+            raise
+        except RewrittenError:
+            self._rewritten.add(client_id)
             raise
         except GitError as error:
             raise RemoteError(str(error)) from error
@@ -160,6 +170,7 @@ class Externals:
                     commit=theirs,
                 )
                 await store.note_problem(connection, client_id, None)
+            self._rewritten.discard(client_id)
         self._keeper.wake(client_id)
 
     # --- one repository -----------------------------------------------------------------------------------

@@ -209,4 +209,6 @@ _HAS_PROBLEM = (
     repositories.c.problem.is_not(None)
     | repositories.c.unread.is_not(None)
     | repositories.c.refused.is_not(None)
+    # What the device does not take up; `adopted` is JSON that was read before it was kept.
+    | func.json_extract(repositories.c.adopted, "$.refused").is_not(None)
 )

@@ -29,10 +29,12 @@ from edgewright.server.guard import form_field
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.device_views import device_detail, device_entry, moment
 from edgewright.server.operator_api.documents import DeploymentEntry, DeviceDetail
+from edgewright.server.operator_api.external_documents import WebhookSecret
 from edgewright.server.operator_api.paging import Page, page_of
 from edgewright.server.operator_api.repositories import find_repository
 from edgewright.server.operator_api.repository_documents import RepositorySecret
 from edgewright.server.store import deployments, devices, rollouts, timeline
+from edgewright.server.store import repositories as kept
 from edgewright.server.store import suggestions as suggested
 from edgewright.server.store.database import EVERYBODY
 from edgewright.server.store.rollouts import OPEN_STATES
@@ -90,6 +92,9 @@ async def _fleet(request: ServerRequest, *, faults: Sequence[Fault] = (), status
     context = context_of(request)
     now = context.clock()
     rows = await context.rows()
+    async with context.database.reading() as connection:
+        repositories = await kept.count(connection)
+        wrong = await kept.count(connection, with_problem=True) if repositories else 0
     try:
         wanted, facet = _query(request)
         found = wanted.find(rows)
@@ -138,6 +143,8 @@ async def _fleet(request: ServerRequest, *, faults: Sequence[Fault] = (), status
         ],
         "query": f"?{request.url.query}" if request.url.query else "",
         "expires_soon_days": EXPIRES_SOON_DAYS,
+        "repositories": repositories,
+        "repositories_wrong": wrong,
         "faults": faults,
         "typed": await form_field(request, "labels") or "" if request.method == "POST" else "",
     }
@@ -209,9 +216,10 @@ async def device_page(
     faults: Sequence[Fault] = (),
     typed: str | None = None,
     secret: RepositorySecret | None = None,
+    webhook: WebhookSecret | None = None,
     status: int = 200,
 ) -> Response[str]:
-    """Show all that is known of a device; `secret` is one that was just made, and is shown this once."""
+    """Show all that is known of a device; `secret` and `webhook` were just made, and are shown this once."""
     context = context_of(request)
     async with context.database.reading() as connection:
         client = await membership.client_called(connection, client_id)
@@ -233,7 +241,9 @@ async def device_page(
         "expires_soon": expires_within(device, context.clock()),
         "repository": await find_repository(context, client_id),
         "hosts_repositories": context.git_url is not None,
+        "is_rewritten": context.externals.is_rewritten(client_id),
         "secret": secret,
+        "webhook": webhook,
     }
     return page(request, "device.html", values, status=status)
 

@@ -4,20 +4,20 @@ The token of an invitation is on the page that made it and on no other: only its
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
 from litestar import Response, get, post
 
+from edgewright.protocol.enrollment import Transport
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.errors import ConflictError, Fault, InvalidError
 from edgewright.server.fleet import admission, membership
-from edgewright.server.guard import form_field
 from edgewright.server.operator_api.access import operator_of
-from edgewright.server.operator_api.documents import CreatedEnrollment
+from edgewright.server.operator_api.documents import CreatedEnrollment, NewEnrollment
 from edgewright.server.operator_api.enrollment_requests import show_request
-from edgewright.server.operator_api.enrollments import show_enrollment, token_of
+from edgewright.server.operator_api.enrollments import invite_device, show_enrollment
 from edgewright.server.operator_api.paging import Page, page_of
 from edgewright.server.store import enrollments
 from edgewright.server.web.forms import Form
@@ -33,6 +33,7 @@ VALID: Final = (
     (7 * _DAY_MINUTES, "one week"),
     (30 * _DAY_MINUTES, "30 days"),
 )
+TRANSPORTS: Final = {"api": "The device API", "git": "A Git repository hosted here"}
 
 
 @get("/enrollments")
@@ -44,15 +45,22 @@ async def show_enrollments(request: ServerRequest, after: str | None = None) -> 
 @post("/enrollments", status_code=200)
 async def invite(request: ServerRequest) -> Response[Any]:
     """Make an invitation and show its token this once, as a page or as a file."""
-    name = (await form_field(request, "name") or "").strip()
-    minutes = await form_field(request, "valid_minutes") or str(_DAY_MINUTES)
+    form = await Form.of(request)
+    typed = _Typed(
+        name=form.text("name"),
+        minutes=form.text("valid_minutes") or str(_DAY_MINUTES),
+        transport=form.text("transport") or "api",
+    )
     try:
-        made = await _invite(request, name, minutes)
+        made = await _invite(request, typed)
     except InvalidError as error:
-        return await _shown(request, name=name, minutes=minutes, faults=error.faults, status=422)
-    if await form_field(request, "as") == "file":
+        return await _shown(request, typed=typed, faults=error.faults, status=422)
+    except ConflictError as error:
+        fault = Fault(field="", message=str(error))
+        return await _shown(request, typed=typed, faults=[fault], status=409)
+    if form.text("as") == "file":
         return _file(made)
-    return await _shown(request, made=made, minutes=minutes)
+    return await _shown(request, made=made, typed=replace(typed, name=""))
 
 
 @post("/enrollments/{name:str}/withdraw", status_code=303)
@@ -125,24 +133,32 @@ def _told(what: str, error: InvalidError | ConflictError) -> str:
     return f"{what}: {why}."
 
 
-async def _invite(request: ServerRequest, name: str, minutes: str) -> CreatedEnrollment:
-    context = context_of(request)
-    if not minutes.isdecimal() or len(minutes) > 6:
-        fault = Fault(field="valid_minutes", message="expected a number of minutes")
-        raise InvalidError("the invitation is not usable", fault)
-    if not name:
-        raise InvalidError(
-            "the invitation is not usable", Fault(field="name", message="give the device a name")
-        )
-    async with context.database.writing() as connection:
-        made = await membership.invite(
-            connection,
-            name,
-            valid=timedelta(minutes=int(minutes)),
-            actor=operator_of(request),
-            now=context.clock(),
-        )
-    return CreatedEnrollment(name=made.client_id, token=token_of(context, made), expires=made.expires)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Typed:
+    """What stands in the form of an invitation."""
+
+    name: str = ""
+    minutes: str = str(_DAY_MINUTES)
+    transport: str = "api"
+
+
+_EMPTY: Final = _Typed()
+
+
+async def _invite(request: ServerRequest, typed: _Typed) -> CreatedEnrollment:
+    faults = []
+    if not typed.minutes.isdecimal() or len(typed.minutes) > 6:
+        faults.append(Fault(field="valid_minutes", message="expected a number of minutes"))
+    if not typed.name:
+        faults.append(Fault(field="name", message="give the device a name"))
+    if typed.transport not in TRANSPORTS:
+        faults.append(Fault(field="transport", message=f"expected {' or '.join(TRANSPORTS)}"))
+    if faults:
+        raise InvalidError("the invitation is not usable", *faults)
+    way: Transport = "git" if typed.transport == "git" else "api"
+    return await invite_device(
+        request, NewEnrollment(name=typed.name, valid_minutes=int(typed.minutes), transport=way)
+    )
 
 
 def _file(made: CreatedEnrollment) -> Response[bytes]:
@@ -163,8 +179,7 @@ async def _shown(
     request: ServerRequest,
     *,
     after: str | None = None,
-    name: str = "",
-    minutes: str = str(_DAY_MINUTES),
+    typed: _Typed = _EMPTY,
     made: CreatedEnrollment | None = None,
     faults: Sequence[Fault] = (),
     status: int = 200,
@@ -187,9 +202,9 @@ async def _shown(
     values = {
         "listed": entries,
         "made": made,
-        "name": name,
-        "minutes": minutes,
+        "typed": typed,
         "choices": VALID,
+        "transports": list(TRANSPORTS.items()) if context.git_url is not None else [],
         "faults": faults,
         "queue": queue,
         "waiting": len(waiting),

@@ -37,7 +37,7 @@ NAVIGATION: Final = (
     Group(
         title="Fleet",
         areas=(
-            Area(title="Devices", path="/fleet", icon="server", keys="f", also=("/devices",)),
+            Area(title="Devices", path="/fleet", icon="server", keys="f", also=("/devices", "/repositories")),
             Area(title="Enrolment", path="/enrollments", icon="plug-zap", keys="e"),
             Area(title="Policies", path="/policies", icon="calendar-clock", keys="y"),
         ),
