@@ -258,9 +258,17 @@ def test_a_server_that_is_killed_before_it_answered_answers_once(scene: Scene) -
     person = scene.person()
     commit = person.change({"signers": "mallory\n"})
     person.push()
-    scene.backend.before_push = scene.server.kill
+    killed = threading.Event()
+
+    def kill() -> None:
+        scene.server.kill()
+        killed.set()
+
+    scene.backend.before_push = kill
     with pytest.raises((HTTPException, OSError)):
         scene.look()
+    # The connection breaks before the process has been waited for.
+    assert killed.wait(30)
     scene.server.start()
     wait_until(lambda: scene.look()["problem"] is None and scene.verified(scene.head()), what="settled")
     log = scene.backend.git("log", "--format=%s", "desired", at=scene.backend.path(scene.device))

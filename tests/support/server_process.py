@@ -183,10 +183,10 @@ class ServerProcess:
 
     def kill(self) -> None:
         """End the server as a power cut would."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        self._process = None
+        process, self._process = self._process, None
+        assert process is not None
+        process.kill()
+        process.wait()
 
     @property
     def pid(self) -> int:
