@@ -31,13 +31,11 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
 
 def print_value(value: object, output: str) -> None:
     """Print `value`, made of plain lists, mappings and scalars, as `output` json or yaml says."""
+    from edgewright.protocol import yaml
+
     if output == "json":
-        import json
-
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        print(yaml.dump_json(value, indent=2))
     else:
-        from edgewright.protocol import yaml
-
         sys.stdout.write(yaml.dump(value).decode())
 
 

@@ -228,6 +228,15 @@ _AMBIGUOUS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "nu
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
+def dump_json(value: Any, *, indent: int | None = None) -> str:
+    """Return `value` as JSON that a YAML reader takes for the same.
+
+    YAML knows no surrogate pairs in escapes, and folds or refuses some characters that JSON lets stand.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def dump(value: Any) -> bytes:
     """Return `value` (dicts with text keys, lists, tuples, scalars) as YAML, keys in the given order.
 
@@ -286,7 +295,4 @@ def _float_text(value: float) -> str:
 
 
 def _text(text: str) -> str:
-    if _PLAIN.match(text) and text.lower() not in _AMBIGUOUS:
-        return text
-    quoted = json.dumps(text, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+    return text if _PLAIN.match(text) and text.lower() not in _AMBIGUOUS else dump_json(text)

@@ -1,8 +1,9 @@
+import json
 import string
 
 import pytest
 import yaml as pyyaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgewright.protocol import yaml
@@ -175,3 +176,11 @@ def test_values_without_a_place_in_yaml_are_programming_errors():
         yaml.dump({"a": object()})
     with pytest.raises(ValueError, match="finite"):
         yaml.dump([float("nan")])
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.none() | st.just(2))
+@example("\x7f\x85\u2028\ufeff\ufffe\uffff \U0001f600", None)
+def test_json_that_is_written_for_readers_of_yaml_is_the_same_to_both(text, indent):
+    written = yaml.dump_json({text: [text]}, indent=indent)
+    assert json.loads(written) == {text: [text]}
+    assert yaml.load(written.encode(), source="test") == {text: [text]}

@@ -19,10 +19,8 @@ from edgewright.agent.runtimes.compose_project import (
     probe_file,
     project_name,
     read_configuration,
-    render_json,
     secret_parameters,
 )
-from edgewright.protocol import yaml
 
 
 def component(environment: Mapping[str, str] | None = None, *, name: str = "web") -> Component:
@@ -291,13 +289,6 @@ def test_secrets_take_their_parameters_but_no_settings():
     assert secret_parameters({"secrets": secrets}, {"KEY": "1", "OTHER": "2"}) == {"KEY": "1"}
     with pytest.raises(ComponentInvalidError, match="DOCKER_HOST"):
         secret_parameters({"secrets": {"a": {"environment": "DOCKER_HOST"}}}, {})
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
-def test_what_is_rendered_is_the_same_to_a_reader_of_json_and_of_yaml(text: str):
-    rendered = render_json({"key": [text]})
-    assert json.loads(rendered) == {"key": [text]}
-    assert yaml.load(rendered, source="test") == {"key": [text]}
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewright.agent.runtimes import Component, ComponentInvalidError
+from edgewright.protocol.yaml import dump_json
 
 DEPLOYMENT_LABEL = "io.edgewright.deployment"
 COMPONENT_LABEL = "io.edgewright.component"
@@ -27,7 +28,6 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXPRESSION = re.compile(r"\$\{(.*)\}")
 _INTERPOLATES = re.compile(r"\$(?:\{|[A-Za-z_])")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_NOT_PLAIN_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_IN_FILE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -191,7 +191,7 @@ def build_project(
         "networks": _labelled(configuration.get("networks"), labels),
         "volumes": _labelled(configuration.get("volumes"), labels),
     }
-    return Project(document=render_json(_escaped(document)), services=counts, images=images, once=once)
+    return Project(document=dump_json(_escaped(document)).encode(), services=counts, images=images, once=once)
 
 
 def pinned_document(document: bytes, names: Mapping[str, str]) -> bytes:
@@ -199,15 +199,7 @@ def pinned_document(document: bytes, names: Mapping[str, str]) -> bytes:
     content = json.loads(document)
     for service, name in names.items():
         content["services"][service]["image"] = name
-    return render_json(content)
-
-
-def render_json(value: object) -> bytes:
-    """Render JSON that a YAML reader takes for the same: YAML knows no surrogate pairs in escapes, and folds
-    or refuses some characters that JSON lets stand.
-    """
-    text = json.dumps(value, ensure_ascii=False)
-    return _NOT_PLAIN_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
+    return dump_json(content).encode()
 
 
 def _labels(component: Component, owner: str) -> dict[str, str]:

@@ -72,10 +72,8 @@ def render(documents: Sequence[Document], output: str, *, is_list: bool) -> str:
     """Return the documents as `output` json or yaml; a list is a list also when it has one entry."""
     plain = [document.to_plain() for document in documents]
     if output == "json":
-        import json
-
         whole = {"apiVersion": API_VERSION, "kind": "List", "items": plain} if is_list else plain[0]
-        return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+        return yaml.dump_json(whole, indent=2) + "\n"
     return "---\n".join(yaml.dump(one).decode() for one in plain)
 
 
