@@ -28,8 +28,8 @@ from watch import bytes_per_poll, manager, start
 from edgewright.agent.git import notes
 from edgewright.agent.git.access import AUTHORITY, PASSWORD, GitAccess
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import ANCHORS, CERTIFICATE, GIT_ACCESS, KEY, SERVER
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk.session import ANCHORS, CERTIFICATE, GIT_ACCESS, KEY, SERVER
 from edgewright.net.git.url import RepositoryUrl
 
 HEAD = "1" * 40

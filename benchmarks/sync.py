@@ -10,7 +10,7 @@ from measure import median_of
 
 from edgewright.agent.clock import SYSTEM
 from edgewright.agent.paths import Paths
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 
 TURNS = 11
 

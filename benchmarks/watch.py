@@ -11,10 +11,10 @@ from pathlib import Path
 
 from measure import Interpreter, cpu_seconds_of, memory_of
 
-from edgewright.agent.outbox import CAPABILITIES, Outbox
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import ANCHORS, CERTIFICATE, KEY, SERVER
-from edgewright.agent.store import Manifest, Store
+from edgewright.agent.state.outbox import CAPABILITIES, Outbox
+from edgewright.agent.state.store import Manifest, Store
+from edgewright.agent.talk.session import ANCHORS, CERTIFICATE, KEY, SERVER
 from edgewright.protocol.digests import digest_of
 from support.certificates import Authority
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from edgewright.server.domain.roles import Role
-from edgewright.server.guard import needed_role
+from edgewright.server.listeners.guard import needed_role
 from support.people import PASSWORD, Browser, add_person, browser, sign_in
 from support.server_process import ServerProcess, command
 from support.web_routes import web_routes

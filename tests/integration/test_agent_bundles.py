@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from edgewright.agent.locks import lock
 from edgewright.agent.paths import Paths
+from edgewright.agent.state.locks import lock
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import deployment_yaml

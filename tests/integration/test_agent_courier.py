@@ -16,7 +16,7 @@ import pytest
 from edgewright.agent.failpoints import COURIER
 from edgewright.agent.git import notes
 from edgewright.agent.sources.git import GitDocuments, LostDocumentError
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.manifest import StateManifest
 from support.courier_device import CourierDevice
@@ -591,7 +591,7 @@ def test_killed_anywhere_the_next_one_comes_to_the_same_end(
 def test_while_a_git_of_a_killed_courier_lives_no_other_begins(
     device: CourierDevice, fleet: GitFleet, tmp_path: Path
 ) -> None:
-    from edgewright.agent.locks import lock
+    from edgewright.agent.state.locks import lock
 
     device.go()
     held = lock(device.paths.courier_lock)

@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import pytest
 
-from edgewright.agent.locks import holder
-from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
+from edgewright.agent.state.locks import holder
+from edgewright.agent.state.outbox import Outbox
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.cut_filesystem import CutFilesystem, why_not

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent import doors, log
-from edgewright.agent.doors import Door
+from edgewright.agent import log
 from edgewright.agent.paths import Paths
+from edgewright.agent.resident import doors
+from edgewright.agent.resident.doors import Door
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.fake_clock import FakeClock
@@ -146,7 +147,7 @@ def test_a_socket_left_behind_is_replaced_and_nothing_else_is(directory, clock, 
 @pytest.mark.requirement("S-26")
 def test_the_group_gets_to_its_socket_whatever_the_umask_of_the_agent_is(directory, clock, monkeypatch):
     run = directory / "run"
-    monkeypatch.setattr("edgewright.agent.doors.RUN", str(run))
+    monkeypatch.setattr("edgewright.agent.resident.doors.RUN", str(run))
     run.mkdir(mode=0o700)
     door = Door(f"unix:{run}/a.sock", ["/bin/true"], group=os.getgid(), clock=clock)
     door.open()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent.engine_events import EngineEvents
+from edgewright.agent.resident.engine_events import EngineEvents
 
 LABEL = "io.edgewright.owner=abc"
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

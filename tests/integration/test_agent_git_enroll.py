@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from edgewright.agent.git.access import GitAccess
-from edgewright.agent.session import Identity
+from edgewright.agent.talk.session import Identity
 from support.agent_rig import AgentRig
 from support.certificates import EXPIRED, Authority
 from support.git_fleet import CURRENT, GitFleet, Signer

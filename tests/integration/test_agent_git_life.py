@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edgewright.agent import capabilities, log
+from edgewright.agent import log
 from edgewright.agent import round as agent_round
-from edgewright.agent.conversation import LAST_PROBLEM
+from edgewright.agent.talk.conversation import LAST_PROBLEM
+from edgewright.agent.work import capabilities
 from support.bench import ID
 from support.fake_clock import unix
 from support.foreign_server import deployment_yaml

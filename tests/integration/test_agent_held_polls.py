@@ -4,11 +4,11 @@ import select
 
 import pytest
 
-from edgewright.agent.link import Link
-from edgewright.agent.outbox import CAPABILITIES
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import Session
-from edgewright.agent.store import Manifest, Store
+from edgewright.agent.state.outbox import CAPABILITIES
+from edgewright.agent.state.store import Manifest, Store
+from edgewright.agent.talk.link import Link
+from edgewright.agent.talk.session import Session
 from edgewright.net.http import HttpError
 from support.agent_rig import AgentRig
 from support.certificates import Authority

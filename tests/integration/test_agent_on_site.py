@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent.control_client import ask
+from edgewright.agent.on_site.control_client import ask
 from edgewright.agent.page import password
 from edgewright.agent.paths import Paths
 from support.agent_rig import AgentRig

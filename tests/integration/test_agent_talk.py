@@ -9,7 +9,7 @@ from itertools import groupby
 import pytest
 
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import Session
+from edgewright.agent.talk.session import Session
 from edgewright.net.http import HttpError
 from support.agent_rig import AgentRig
 from support.certificates import EXPIRED, WRONG_SHAPES, Authority

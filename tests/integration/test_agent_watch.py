@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent.locks import holder
 from edgewright.agent.paths import Paths
+from edgewright.agent.state.locks import holder
 from support.agent_rig import AgentRig
 from support.certificates import Authority
 from support.foreign_server import ForeignServer, deployment_yaml
@@ -22,32 +22,35 @@ ONE = "11111111-1111-4111-8111-111111111111"
 OURS = {
     "edgewright",
     "edgewright.agent",
-    "edgewright.agent.answers",
     "edgewright.agent.backoff",
-    "edgewright.agent.channel",
-    "edgewright.agent.child",
     "edgewright.agent.clock",
-    "edgewright.agent.contact",
-    "edgewright.agent.conversation",
-    "edgewright.agent.doors",
-    "edgewright.agent.durable",
-    "edgewright.agent.engine_events",
     "edgewright.agent.failpoints",
-    "edgewright.agent.hours",
-    "edgewright.agent.locks",
     "edgewright.agent.log",
-    "edgewright.agent.manners",
-    "edgewright.agent.mirror",
-    "edgewright.agent.notices",
-    "edgewright.agent.outbox",
     "edgewright.agent.paths",
-    "edgewright.agent.repeats",
-    "edgewright.agent.reserve",
-    "edgewright.agent.rounds",
-    "edgewright.agent.session",
-    "edgewright.agent.store",
-    "edgewright.agent.timetable",
-    "edgewright.agent.transports",
+    "edgewright.agent.resident",
+    "edgewright.agent.resident.child",
+    "edgewright.agent.resident.doors",
+    "edgewright.agent.resident.engine_events",
+    "edgewright.agent.resident.notices",
+    "edgewright.agent.resident.rounds",
+    "edgewright.agent.state",
+    "edgewright.agent.state.durable",
+    "edgewright.agent.state.locks",
+    "edgewright.agent.state.mirror",
+    "edgewright.agent.state.outbox",
+    "edgewright.agent.state.reserve",
+    "edgewright.agent.state.store",
+    "edgewright.agent.talk",
+    "edgewright.agent.talk.answers",
+    "edgewright.agent.talk.channel",
+    "edgewright.agent.talk.contact",
+    "edgewright.agent.talk.conversation",
+    "edgewright.agent.talk.hours",
+    "edgewright.agent.talk.manners",
+    "edgewright.agent.talk.repeats",
+    "edgewright.agent.talk.session",
+    "edgewright.agent.talk.timetable",
+    "edgewright.agent.talk.transports",
     "edgewright.agent.watch",
     "edgewright.net",
     "edgewright.net.http",
@@ -61,7 +64,7 @@ OURS = {
 }
 # And of the two ways to its fleet manager the one this device uses.
 API = {
-    "edgewright.agent.link",
+    "edgewright.agent.talk.link",
     "edgewright.agent.sinks",
     "edgewright.agent.sinks.api",
     "edgewright.agent.sources",
@@ -73,7 +76,7 @@ GIT = {
     "edgewright.agent.git.access",
     "edgewright.agent.git.head",
     "edgewright.agent.git.notes",
-    "edgewright.agent.git_link",
+    "edgewright.agent.talk.git_link",
     "edgewright.net.git",
     "edgewright.net.git.url",
     "edgewright.net.git.wire",
@@ -144,8 +147,8 @@ def loaded(statement):
 @pytest.mark.parametrize(
     ("way", "of_it"),
     [
-        pytest.param("edgewright.agent.link", API, id="the device API"),
-        pytest.param("edgewright.agent.git_link, edgewright.agent.git.head", GIT, id="a Git repository"),
+        pytest.param("edgewright.agent.talk.link", API, id="the device API"),
+        pytest.param("edgewright.agent.talk.git_link, edgewright.agent.git.head", GIT, id="a Git repository"),
     ],
 )
 def test_the_watch_loads_only_what_is_named_here(way, of_it):
@@ -160,10 +163,10 @@ def test_talking_loads_nothing_more(agent, server, tmp_path):
     """What a poll, a post and a new manifest import on top would stay as well."""
     program = f"""
 import sys
-from edgewright.agent.link import Link
+from edgewright.agent.talk.link import Link
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import Session
-from edgewright.agent.store import Store
+from edgewright.agent.talk.session import Session
+from edgewright.agent.state.store import Store
 import edgewright.agent.watch
 paths = Paths({str(agent.state)!r})
 store = Store(paths.database)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from edgewright.agent.control_client import ask
+from edgewright.agent.on_site.control_client import ask
 from edgewright.agent.paths import Paths
 from edgewright.protocol.errors import EdgewrightError
 from support.handed_over import listening, served

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent.durable import write_whole
 from edgewright.agent.git import access as files
 from edgewright.agent.git.access import GitAccess
 from edgewright.agent.git.configuration import write_git_config
+from edgewright.agent.state.durable import write_whole
 from edgewright.net.git.program import Git, GitError
 from edgewright.net.git.url import RepositoryUrl
 from support.certificates import Authority

@@ -35,7 +35,7 @@ from edgewright.agent.runtimes import (
     ObservedComponent,
     Runtime,
 )
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 
 if TYPE_CHECKING:
     from support.certificates import Authority, Issued

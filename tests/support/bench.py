@@ -16,14 +16,14 @@ from typing import Any, cast
 
 import pytest
 
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import Revision
 from edgewright.agent.round import Device, reconcile
-from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
-from edgewright.agent.store import Manifest, Store, _Transaction
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.outbox import Outbox
+from edgewright.agent.state.revisions import Revision
+from edgewright.agent.state.store import Manifest, Store, _Transaction
+from edgewright.agent.talk.session import Session
 from edgewright.net.http import HttpError, Response
 from edgewright.protocol.media_types import SITE_PATH
 from support.fake_runtime import FakeRuntime

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from edgewright.agent.git.access import GitAccess
-from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
-from edgewright.agent.store import Manifest, Store
+from edgewright.agent.state.outbox import Outbox
+from edgewright.agent.state.store import Manifest, Store
 from edgewright.net.git.url import RepositoryUrl
 from edgewright.protocol.manifest import StateManifest
 from support.git_fleet import GitFleet, Signer

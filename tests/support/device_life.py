@@ -20,9 +20,6 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.outbox import Outbox
-from edgewright.agent.revisions import BEGUN, GIVEN_UP, HELD, WAITING, Revision, Stage
 from edgewright.agent.runtimes import (
     ApplyError,
     ApplyTimeoutError,
@@ -37,7 +34,10 @@ from edgewright.agent.runtimes import (
     StorageError,
     StorageFullError,
 )
-from edgewright.agent.store import Manifest, Store, _Transaction
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.outbox import Outbox
+from edgewright.agent.state.revisions import BEGUN, GIVEN_UP, HELD, WAITING, Revision, Stage
+from edgewright.agent.state.store import Manifest, Store, _Transaction
 from edgewright.protocol.deployment import ApplicationDeployment
 from support.bench import ID, OTHER, Bench, Crash, Fuse, with_fuse
 from support.fake_runtime import FakeRuntime

@@ -18,14 +18,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from edgewright.agent import courier
-from edgewright.agent.child import Helper
 from edgewright.agent.git.access import GitAccess
 from edgewright.agent.git.head import RemoteHead
-from edgewright.agent.git_link import GitLink
-from edgewright.agent.hours import Hours
-from edgewright.agent.manners import Manners
-from edgewright.agent.session import Identity, Session
-from edgewright.agent.store import Store
+from edgewright.agent.resident.child import Helper
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk.git_link import GitLink
+from edgewright.agent.talk.hours import Hours
+from edgewright.agent.talk.manners import Manners
+from edgewright.agent.talk.session import Identity, Session
 from edgewright.net.git.program import GitError
 from edgewright.net.git.url import RepositoryUrl
 from support.fake_clock import Moment

@@ -18,9 +18,9 @@ from edgewright.agent.consent.gate import Gate
 from edgewright.agent.consent.holds import Holds
 from edgewright.agent.consent.settle import Scene
 from edgewright.agent.consent.wishes import WishError, Wishes
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.revisions import BEGUN, Revision, Stage
-from edgewright.agent.store import Store
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.revisions import BEGUN, Revision, Stage
+from edgewright.agent.state.store import Store
 from edgewright.protocol.consent import Kind, Verdict
 from support.bench import Crash, Fuse
 from support.device_life import DOCUMENTS, SHAPES, DeviceLife, names_of

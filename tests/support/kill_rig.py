@@ -24,9 +24,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edgewright.agent.failpoints import NAMES, VARIABLE
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.locks import holder
-from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
 from edgewright.agent.runtimes import (
     ApplyError,
@@ -38,6 +35,9 @@ from edgewright.agent.runtimes import (
     ObservedComponent,
     StorageError,
 )
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.locks import holder
+from edgewright.agent.state.outbox import Outbox
 from support.agent_rig import AgentRig, play
 from support.processes import wait_until
 

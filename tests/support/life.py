@@ -16,17 +16,17 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any, cast
 
-from edgewright.agent.conversation import Conversation
-from edgewright.agent.hours import Hours
-from edgewright.agent.link import Link
-from edgewright.agent.manners import Manners
-from edgewright.agent.notices import Notices
 from edgewright.agent.paths import Paths
+from edgewright.agent.resident.notices import Notices
+from edgewright.agent.resident.rounds import Rounds
 from edgewright.agent.round import Device, reconcile
-from edgewright.agent.rounds import Rounds
-from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk.conversation import Conversation
+from edgewright.agent.talk.hours import Hours
+from edgewright.agent.talk.link import Link
+from edgewright.agent.talk.manners import Manners
+from edgewright.agent.talk.session import Session
 from edgewright.agent.watch import Watch
 from edgewright.net.http import HttpError, Response
 from support.bench import RELATION

@@ -10,11 +10,11 @@ from typing import Any
 
 from edgewright.agent.consent.audit import Audit
 from edgewright.agent.consent.holds import HeldBack, Holds
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage
-from edgewright.agent.store import SERVER, STATE, Store
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.outbox import Outbox
+from edgewright.agent.state.revisions import Failure, Progress, Revision, Stage
+from edgewright.agent.state.store import SERVER, STATE, Store
 from edgewright.protocol.consent import Kind, Reason
 from edgewright.protocol.status import State
 

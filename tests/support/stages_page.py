@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgewright.agent.revisions import STAGES, Stage
+from edgewright.agent.state.revisions import STAGES, Stage
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "stages.md"
 HEAD = """\
@@ -10,7 +10,7 @@ HEAD = """\
 
 A *revision* is one version of a deployment's document. The agent writes down the stage each revision is in
 before it acts, so that a round that was killed is taken up by the next one. This page is made from the
-table in `edgewright.agent.revisions`, which the agent itself goes by; do not edit it.
+table in `edgewright.agent.state.revisions`, which the agent itself goes by; do not edit it.
 
 | stage | reported as | may be followed by | killed here, the next round … |
 | --- | --- | --- | --- |

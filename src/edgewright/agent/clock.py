@@ -16,7 +16,7 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 import select
 import time
 
-from edgewright.agent.store import CLOCK_LATEST, CLOCK_TRUST, STATE, Store
+from edgewright.agent.state.store import CLOCK_LATEST, CLOCK_TRUST, STATE, Store
 
 EXPECTED = "clock.expected"  # "BOOT OFFSET WHO": unix seconds minus monotonic ones, as somebody told
 SERVER, PERSON = "server", "person"

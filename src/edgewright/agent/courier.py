@@ -25,9 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from edgewright.agent import log, reserve
-from edgewright.agent.accept import LET_GO, Acceptable, Refused, judge
-from edgewright.agent.conversation import SUGGESTED, SUGGESTED_TAG
+from edgewright.agent import log
 from edgewright.agent.failpoints import hit
 from edgewright.agent.git import notes, trust
 from edgewright.agent.git.access import GitAccess
@@ -44,13 +42,16 @@ from edgewright.agent.git.repository import (
     Repository,
 )
 from edgewright.agent.git.under_way import Doing, note
-from edgewright.agent.locks import AlreadyRunningError, lock
-from edgewright.agent.outbox import Outbox, Report
 from edgewright.agent.paths import Paths
-from edgewright.agent.rounds import BUSY
-from edgewright.agent.session import Identity
+from edgewright.agent.resident.rounds import BUSY
 from edgewright.agent.sinks.git import file_of, steps
-from edgewright.agent.store import SECURITY, SERVER, Manifest, Store, StoreFullError, is_damage
+from edgewright.agent.state import reserve
+from edgewright.agent.state.locks import AlreadyRunningError, lock
+from edgewright.agent.state.outbox import Outbox, Report
+from edgewright.agent.state.store import SECURITY, SERVER, Manifest, Store, StoreFullError, is_damage
+from edgewright.agent.talk.conversation import SUGGESTED, SUGGESTED_TAG
+from edgewright.agent.talk.session import Identity
+from edgewright.agent.work.accept import LET_GO, Acceptable, Refused, judge
 from edgewright.net.git.program import Git, GitError
 from edgewright.net.git.url import FILE
 from edgewright.protocol.digests import digest_of

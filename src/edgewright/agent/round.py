@@ -22,42 +22,43 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edgewright.agent import log, reserve
-from edgewright.agent.accept import accept, fetch_documents
-from edgewright.agent.answers import pause_after
+from edgewright.agent import log
 from edgewright.agent.backoff import jitter
-from edgewright.agent.bring_about import ENGINE_SECONDS, Wanted, bring_about
-from edgewright.agent.capabilities import describe, read_machine
 from edgewright.agent.clock import SYSTEM, announce, assess
-from edgewright.agent.compiled import keep_timetable
 from edgewright.agent.consent.approvals import Approvals
 from edgewright.agent.consent.durations import Durations
 from edgewright.agent.consent.file_drop import FileDrop
 from edgewright.agent.consent.gate import Gate
 from edgewright.agent.consent.report import queue_site_report
 from edgewright.agent.consent.safekeeping import save_word
-from edgewright.agent.desired import Host, load_desired
-from edgewright.agent.engines import event_sources, find_runtimes, profiles_at_hand
 from edgewright.agent.failpoints import hit
-from edgewright.agent.integrity import look_after
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.locks import AlreadyRunningError, lock
-from edgewright.agent.manners import QuietError
-from edgewright.agent.markers import save_markers
-from edgewright.agent.objects import Objects
-from edgewright.agent.outbox import CAPABILITIES, Outbox
-from edgewright.agent.owner import restore_owner
 from edgewright.agent.paths import Paths
-from edgewright.agent.recovery import recover
-from edgewright.agent.retention import sweep
-from edgewright.agent.rounds import BUSY
+from edgewright.agent.resident.rounds import BUSY
 from edgewright.agent.runtimes import Runtime
-from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
-from edgewright.agent.site import Site, take_in
+from edgewright.agent.site.compiled import keep_timetable
+from edgewright.agent.site.in_force import Site, take_in
 from edgewright.agent.sources.documents import Documents, TransportDocuments
-from edgewright.agent.store import Store, StoreFullError, is_damage
-from edgewright.agent.tools import Tools
+from edgewright.agent.state import reserve
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.locks import AlreadyRunningError, lock
+from edgewright.agent.state.markers import save_markers
+from edgewright.agent.state.objects import Objects
+from edgewright.agent.state.outbox import CAPABILITIES, Outbox
+from edgewright.agent.state.owner import restore_owner
+from edgewright.agent.state.retention import sweep
+from edgewright.agent.state.store import Store, StoreFullError, is_damage
+from edgewright.agent.talk.answers import pause_after
+from edgewright.agent.talk.manners import QuietError
+from edgewright.agent.talk.session import Session
+from edgewright.agent.work.accept import accept, fetch_documents
+from edgewright.agent.work.bring_about import ENGINE_SECONDS, Wanted, bring_about
+from edgewright.agent.work.capabilities import describe, read_machine
+from edgewright.agent.work.desired import Host, load_desired
+from edgewright.agent.work.engines import event_sources, find_runtimes, profiles_at_hand
+from edgewright.agent.work.integrity import look_after
+from edgewright.agent.work.recovery import recover
+from edgewright.agent.work.tools import Tools
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.manifest import StateManifest
 from edgewright.protocol.media_types import capabilities_path

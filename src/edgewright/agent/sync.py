@@ -10,13 +10,13 @@ import os
 import select
 
 from edgewright.agent.clock import SYSTEM
-from edgewright.agent.conversation import LAST_PROBLEM, Conversation
-from edgewright.agent.locks import lock
-from edgewright.agent.outbox import CAPABILITIES
 from edgewright.agent.paths import Paths, policy_path
-from edgewright.agent.session import Session
-from edgewright.agent.store import Store
-from edgewright.agent.transports import converse
+from edgewright.agent.state.locks import lock
+from edgewright.agent.state.outbox import CAPABILITIES
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk.conversation import LAST_PROBLEM, Conversation
+from edgewright.agent.talk.session import Session
+from edgewright.agent.talk.transports import converse
 
 _LAST_ROUND = "sync.turn"  # boot, when on its monotonic clock, the policy it has read
 _OBSERVE_EVERY_SECONDS = 300.0

@@ -6,22 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from urllib.parse import quote
 
-from edgewright.agent import mirror
-from edgewright.agent.engines import find_runtimes
-from edgewright.agent.integrity import Finding, check_components, load_held
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.locks import lock
-from edgewright.agent.markers import restore_documents
-from edgewright.agent.objects import Objects
-from edgewright.agent.outbox import Outbox
-from edgewright.agent.owner import restore_owner
 from edgewright.agent.paths import Paths
-from edgewright.agent.recovery import check_accepted
 from edgewright.agent.round import Device, accepted_manifest, introduce, reconcile
 from edgewright.agent.runtimes import ComponentError, Runtime
-from edgewright.agent.session import Session
 from edgewright.agent.settings import Settings
-from edgewright.agent.store import Store, is_damage
+from edgewright.agent.state import mirror
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.locks import lock
+from edgewright.agent.state.markers import restore_documents
+from edgewright.agent.state.objects import Objects
+from edgewright.agent.state.outbox import Outbox
+from edgewright.agent.state.owner import restore_owner
+from edgewright.agent.state.store import Store, is_damage
+from edgewright.agent.talk.session import Session
+from edgewright.agent.work.engines import find_runtimes
+from edgewright.agent.work.integrity import Finding, check_components, load_held
+from edgewright.agent.work.recovery import check_accepted
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.errors import EdgewrightError
 

@@ -23,19 +23,20 @@ import sys
 import time
 from collections.abc import Callable
 
-from edgewright.agent import log, reserve
+from edgewright.agent import log
 from edgewright.agent.backoff import jitter, pause, spread
 from edgewright.agent.clock import SYSTEM, Clock, keep
-from edgewright.agent.conversation import Conversation
-from edgewright.agent.doors import LONGEST_PATH, Door
-from edgewright.agent.engine_events import EngineEvents
-from edgewright.agent.locks import lock
-from edgewright.agent.notices import Notices
 from edgewright.agent.paths import DEFAULT_STATE, Paths, policy_path
-from edgewright.agent.rounds import BUSY, Rounds
-from edgewright.agent.session import Session
-from edgewright.agent.store import STATE, Store, StoreFullError, is_damage
-from edgewright.agent.transports import converse
+from edgewright.agent.resident.doors import LONGEST_PATH, Door
+from edgewright.agent.resident.engine_events import EngineEvents
+from edgewright.agent.resident.notices import Notices
+from edgewright.agent.resident.rounds import BUSY, Rounds
+from edgewright.agent.state import reserve
+from edgewright.agent.state.locks import lock
+from edgewright.agent.state.store import STATE, Store, StoreFullError, is_damage
+from edgewright.agent.talk.conversation import Conversation
+from edgewright.agent.talk.session import Session
+from edgewright.agent.talk.transports import converse
 from edgewright.protocol.errors import EdgewrightError
 
 _BUSY_RETRY_SECONDS = 5.0
@@ -408,7 +409,7 @@ def _doors(paths: Paths, options: dict[str, str]) -> list[Door]:
     # Nobody but the agent comes into its state directory, and a socket's path has to be short.
     beside, elsewhere = paths.control_sockets
     path = elsewhere if group >= 0 or len(os.fsencode(beside)) > LONGEST_PATH else beside
-    doors = [Door(f"unix:{path}", _command("control", paths, options), group=group)]
+    doors = [Door(f"unix:{path}", _command("on_site.control", paths, options), group=group)]
     if "--page" in options:
         doors.append(Door(options["--page"], _command("page", paths, options), group=group))
     return doors

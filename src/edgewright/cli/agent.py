@@ -17,9 +17,9 @@ from edgewright.cli.errors import OutcomeError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgewright.agent.identity import Material
-    from edgewright.agent.integrity import Finding
+    from edgewright.agent.enrollment.identity import Material
     from edgewright.agent.settings import Settings
+    from edgewright.agent.work.integrity import Finding
 
 HELP = """\
 The agent runs on a device. It fetches what shall run here from a fleet manager,
@@ -201,9 +201,9 @@ def _sync(args: argparse.Namespace) -> int:
 
 
 def _reconcile(args: argparse.Namespace) -> int:
-    from edgewright.agent.locks import AlreadyRunningError
+    from edgewright.agent.resident.rounds import BUSY
     from edgewright.agent.round import main
-    from edgewright.agent.rounds import BUSY
+    from edgewright.agent.state.locks import AlreadyRunningError
 
     words = ["--state", args.state]
     for name, value in (("--config", args.config), ("--policy", args.policy)):
@@ -215,7 +215,7 @@ def _reconcile(args: argparse.Namespace) -> int:
 
 
 def _enroll(args: argparse.Namespace) -> int:
-    from edgewright.agent.enroll import enroll_with_files, enroll_with_token
+    from edgewright.agent.enrollment.enroll import enroll_with_files, enroll_with_token
     from edgewright.agent.settings import Settings
     from edgewright.protocol.enrollment import EnrollmentToken
 
@@ -289,9 +289,9 @@ def _tell_enrolled(args: argparse.Namespace, paths: Paths, settings: Settings, m
 def _capabilities(args: argparse.Namespace) -> int:
     import json
 
-    from edgewright.agent.capabilities import describe, read_machine
-    from edgewright.agent.engines import find_profiles
     from edgewright.agent.settings import Settings
+    from edgewright.agent.work.capabilities import describe, read_machine
+    from edgewright.agent.work.engines import find_profiles
 
     paths = Paths(args.state)
     settings = Settings.load(args.config)
@@ -307,7 +307,7 @@ def _capabilities(args: argparse.Namespace) -> int:
 
 
 def _device_id(paths: Paths, settings: Settings) -> str:
-    from edgewright.agent.session import Identity, NotEnrolledError
+    from edgewright.agent.talk.session import Identity, NotEnrolledError
 
     if settings.device_id is not None:
         return settings.device_id
@@ -318,9 +318,9 @@ def _device_id(paths: Paths, settings: Settings) -> str:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from edgewright.agent.locks import AlreadyRunningError
-    from edgewright.agent.session import Identity
     from edgewright.agent.settings import Settings
+    from edgewright.agent.state.locks import AlreadyRunningError
+    from edgewright.agent.talk.session import Identity
     from edgewright.agent.verify import verify
 
     paths, settings = Paths(args.state), Settings.load(args.config)

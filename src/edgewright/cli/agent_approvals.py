@@ -84,7 +84,7 @@ def _add_number(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from edgewright.agent.visible import visible
+    from edgewright.agent.on_site.visible import visible
     from edgewright.cli.output import ago, plain_table
 
     found = ask(args, "approvals", all=args.all)["approvals"]
@@ -126,7 +126,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _print(approval: Mapping[str, Any]) -> None:
-    from edgewright.agent.difference import changes
+    from edgewright.agent.consent.difference import changes
 
     decided = f"{_how(approval)} by {approval['by']} ({approval['via']}), {local(approval['decided'])}"
     print_folded(

@@ -14,8 +14,8 @@ from edgewright.cli.output import span
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgewright.agent.asking import Waiting
-    from edgewright.agent.identity import Material
+    from edgewright.agent.enrollment.asking import Waiting
+    from edgewright.agent.enrollment.identity import Material
     from edgewright.agent.settings import Settings
 
     Told = Callable[[argparse.Namespace, Paths, Settings, Material], None]
@@ -25,8 +25,8 @@ _FIRST_TOLD_SECONDS = 60.0
 
 def ask(args: argparse.Namespace, *, told: Told) -> int:
     """Ask, and wait unless `--no-wait`; `told` says to a person what was installed."""
-    from edgewright.agent.asking import Asker, Wish, wait_for_decision
-    from edgewright.agent.identity import Material
+    from edgewright.agent.enrollment.asking import Asker, Wish, wait_for_decision
+    from edgewright.agent.enrollment.identity import Material
     from edgewright.agent.settings import Settings
     from edgewright.protocol.enrollment import fingerprint_of, in_groups
 

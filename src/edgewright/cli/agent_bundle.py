@@ -55,7 +55,7 @@ def configure(group: Group) -> None:
 
 def _import(args: argparse.Namespace) -> int:
     from edgewright.agent.git.carrying import NotTaken, bring_in, has_news
-    from edgewright.agent.locks import holder
+    from edgewright.agent.state.locks import holder
 
     paths = Paths(args.state)
     outcome = bring_in(paths, args.file)

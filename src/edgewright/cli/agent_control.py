@@ -161,8 +161,8 @@ def _accept_clock(args: argparse.Namespace) -> int:
 
 
 def _password(args: argparse.Namespace) -> int:
-    from edgewright.agent.control import VIA, user_name
-    from edgewright.agent.desk import has_state, open_desk
+    from edgewright.agent.on_site.control import VIA, user_name
+    from edgewright.agent.on_site.desk import has_state, open_desk
     from edgewright.agent.page import password
     from edgewright.agent.paths import Paths
 

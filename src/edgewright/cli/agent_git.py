@@ -124,7 +124,7 @@ def _transport(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     from edgewright.agent.git.access import GitAccess
-    from edgewright.agent.session import Identity
+    from edgewright.agent.talk.session import Identity
     from edgewright.cli.agent_requests import print_folded
 
     identity = Identity(Paths(args.state).identity)
@@ -143,7 +143,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _to_api(args: argparse.Namespace) -> int:
     from edgewright.agent.git.enrolling import move
-    from edgewright.agent.session import Identity
+    from edgewright.agent.talk.session import Identity
 
     paths = Paths(args.state)
     move(paths, "api")
@@ -158,7 +158,7 @@ def to_git(args: argparse.Namespace, said: list[str]) -> int:
 
     from edgewright.agent.git.access import GitAccess
     from edgewright.agent.git.enrolling import ask_where, move
-    from edgewright.agent.session import Identity
+    from edgewright.agent.talk.session import Identity
 
     paths = Paths(args.state)
     identity = Identity(paths.identity)
@@ -198,7 +198,7 @@ def _tell_repository(url: str, found: Found | None) -> None:
 
 def _wake(paths: Paths) -> None:
     """Let a running watch look now, which finds another transport then."""
-    from edgewright.agent.locks import holder
+    from edgewright.agent.state.locks import holder
 
     process = holder(paths.watch_lock)
     if process is not None:

@@ -18,7 +18,7 @@ from edgewright.cli.arguments import command, commands
 from edgewright.cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgewright.agent.site import Site
+    from edgewright.agent.site.in_force import Site
     from edgewright.protocol.calendar import Interval
     from edgewright.protocol.outlook import ClockChange
     from edgewright.protocol.policy import Policy
@@ -75,7 +75,7 @@ def configure(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _check(args: argparse.Namespace) -> int:
-    from edgewright.agent.site import empty_policy
+    from edgewright.agent.site.in_force import empty_policy
     from edgewright.protocol.policy import Policy
 
     now = time.time() if args.at is None else _moment(args.at)
@@ -266,8 +266,8 @@ def _iso(moment: float) -> str:
 
 def _show(args: argparse.Namespace) -> int:
     from edgewright.agent.paths import Paths
-    from edgewright.agent.site import look
-    from edgewright.agent.store import Store
+    from edgewright.agent.site.in_force import look
+    from edgewright.agent.state.store import Store
 
     paths = Paths(args.state)
     if not Path(paths.database).exists():

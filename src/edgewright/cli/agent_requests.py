@@ -51,9 +51,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def ask(args: argparse.Namespace, do: str, **request: Any) -> dict[str, Any]:
     """Have the agent do something, and return its answer; options of `add_person` go along."""
-    from edgewright.agent.control_client import RefusedRequestError
-    from edgewright.agent.control_client import ask as ask_agent
-    from edgewright.agent.desk import NothingToDoError
+    from edgewright.agent.on_site.control_client import RefusedRequestError
+    from edgewright.agent.on_site.control_client import ask as ask_agent
+    from edgewright.agent.on_site.desk import NothingToDoError
 
     person = {"by": getattr(args, "by", None), "reason": getattr(args, "reason", "")}
     try:
@@ -70,7 +70,7 @@ def ask(args: argparse.Namespace, do: str, **request: Any) -> dict[str, Any]:
 
 def until(text: str | None) -> float | None:
     """Return the unix seconds of a moment as typed, None for none. Raises UsageError."""
-    from edgewright.agent.moments import parse_moment
+    from edgewright.agent.site.moments import parse_moment
 
     if text is None:
         return None
@@ -86,7 +86,7 @@ def until(text: str | None) -> float | None:
 
 def folded(text: str, indent: int = 4) -> str:
     """Return `text` in lines of a terminal; what cannot be broken, such as a path, stays whole."""
-    from edgewright.agent.visible import visible
+    from edgewright.agent.on_site.visible import visible
 
     return textwrap.fill(
         visible(text), WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False

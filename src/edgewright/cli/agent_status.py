@@ -52,7 +52,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _print(facts: Facts, args: argparse.Namespace) -> None:
-    from edgewright.agent.visible import visible
+    from edgewright.agent.on_site.visible import visible
     from edgewright.cli.output import ago, print_plain
 
     now = datetime.now(UTC)

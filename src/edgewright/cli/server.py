@@ -87,9 +87,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _init(args: argparse.Namespace) -> int:
-    from edgewright.server.first import invitation
+    from edgewright.server.commands.first import invitation
+    from edgewright.server.commands.setup import initialise
     from edgewright.server.settings import ServerSettings, web_address
-    from edgewright.server.setup import initialise
 
     settings = ServerSettings(
         trust_domain=args.trust_domain,
@@ -128,7 +128,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _renumber(args: argparse.Namespace) -> int:
-    from edgewright.server.renumber import renumber
+    from edgewright.server.commands.renumber import renumber
     from edgewright.server.settings import DataDirectory
 
     count = renumber(DataDirectory(args.data))

@@ -42,7 +42,7 @@ def configure(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the chosen action; raises `SetupError` and other errors of the project."""
-    from edgewright.server import people
+    from edgewright.server.commands import people
     from edgewright.server.domain.roles import Role
     from edgewright.server.settings import DataDirectory
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(directory: DataDirectory) -> None:
-    from edgewright.server import people
+    from edgewright.server.commands import people
 
     for user in people.list_users(directory):
         notes = [

@@ -3,7 +3,7 @@
 Regular expressions come from packages and run on what people type: pattern and value lengths are
 bounded, and the plainest form of catastrophic backtracking, a quantified group around one
 quantified item such as `(a+)+`, is refused on import. Who judges for others hands in a `matches` that
-has an end (`server/patterns.py`); the default is for a person's own command line.
+has an end (`server/catalogue/patterns.py`); the default is for a person's own command line.
 """
 
 import math

@@ -14,8 +14,8 @@ from edgewright.server.device_api.desired_state import get_bundle, get_document,
 from edgewright.server.device_api.polls import Polls
 from edgewright.server.device_api.repository import get_repository
 from edgewright.server.device_api.site import get_policy, put_site
-from edgewright.server.guard import PasswordNeededError, SignInNeededError, let_in
 from edgewright.server.identity.routes import get_discovery, get_trust_bundle, post_admission, post_enroll
+from edgewright.server.listeners.guard import PasswordNeededError, SignInNeededError, let_in
 from edgewright.server.operator_api.routes import operator_router
 from edgewright.server.operator_api.schema import operator_openapi
 from edgewright.server.problems import answer_for

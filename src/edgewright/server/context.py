@@ -10,18 +10,18 @@ from litestar import Request
 from litestar.datastructures import State
 
 from edgewright.protocol.calendar import Interval
-from edgewright.server.changes import Changes
+from edgewright.server.accounts.oidc import IdentityProvider
+from edgewright.server.accounts.passwords import Passwords
+from edgewright.server.catalogue.looking import Looks
 from edgewright.server.domain.admission import Asking
 from edgewright.server.domain.throttle import Throttle
-from edgewright.server.holds import Holds
 from edgewright.server.identity.files import Identity
-from edgewright.server.looking import Looks
-from edgewright.server.oidc import IdentityProvider
-from edgewright.server.overview import NOBODY, Overview, Row
-from edgewright.server.passwords import Passwords
+from edgewright.server.live.changes import Changes
+from edgewright.server.live.holds import Holds
+from edgewright.server.live.overview import NOBODY, Overview, Row
+from edgewright.server.live.standings import Standings
 from edgewright.server.repositories.signing import principal_of
 from edgewright.server.settings import ServerSettings
-from edgewright.server.standings import Standings
 from edgewright.server.store import clients, runs, timeline
 from edgewright.server.store.clients import Client
 from edgewright.server.store.database import Database

@@ -24,21 +24,22 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from edgewright.server import tls
+from edgewright.server.accounts.oidc import IdentityProvider
 from edgewright.server.app import device_app, git_app, web_app
-from edgewright.server.changes import Changes
-from edgewright.server.conductor import Conductor
+from edgewright.server.background.conductor import Conductor
+from edgewright.server.background.keeping import Keeper
+from edgewright.server.catalogue.credentials import CredentialFiles
+from edgewright.server.catalogue.looking import Looks
+from edgewright.server.commands.first import ensure_administrator, invitation
 from edgewright.server.context import ServerContext, utc_now
-from edgewright.server.credentials import CredentialFiles
 from edgewright.server.errors import SetupError
-from edgewright.server.first import ensure_administrator, invitation
-from edgewright.server.holds import Holds, default_most
 from edgewright.server.identity.files import Identity, load_identity, renew
-from edgewright.server.keeping import Keeper
-from edgewright.server.looking import Looks
+from edgewright.server.listeners import tls
+from edgewright.server.live.changes import Changes
+from edgewright.server.live.holds import Holds, default_most
+from edgewright.server.live.overview import Overview
+from edgewright.server.live.standings import Standings
 from edgewright.server.machine import allow_many_files, memory_bytes
-from edgewright.server.oidc import IdentityProvider
-from edgewright.server.overview import Overview
 from edgewright.server.repositories.external import Externals
 from edgewright.server.repositories.keeper import RepositoryKeeper
 from edgewright.server.settings import (
@@ -49,7 +50,6 @@ from edgewright.server.settings import (
     url_of,
     write_private,
 )
-from edgewright.server.standings import Standings
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.agent.accept import Acceptable, Refused, Unchanged, judge
-from edgewright.agent.store import SECURITY, SERVER, Manifest
+from edgewright.agent.state.store import SECURITY, SERVER, Manifest
+from edgewright.agent.work.accept import Acceptable, Refused, Unchanged, judge
 from edgewright.protocol.digests import digest_of
 
 HERE, ELSEWHERE = "spiffe://example.org/margo/wfm/a/client/x", "spiffe://example.org/margo/wfm/b/client/x"

@@ -12,7 +12,7 @@ from edgewright.agent.consent.approvals import Approval, ApprovalError, Approval
 from edgewright.agent.consent.audit import KEPT, Audit
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.wishes import RETRY, WishError, Wishes
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.protocol.consent import Kind, Reason, Verdict
 
 ID = "11111111-1111-4111-8111-111111111111"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.agent.capabilities import Machine, architecture_of, describe, read_machine
 from edgewright.agent.settings import Settings
+from edgewright.agent.work.capabilities import Machine, architecture_of, describe, read_machine
 from edgewright.protocol.capabilities import DeviceCapabilities
 
 PC = {

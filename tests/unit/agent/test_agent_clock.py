@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from edgewright.agent import clock as clocks
 from edgewright.agent.clock import CLOCK_LATEST, CLOCK_TRUST, SYSTEM, distrust
-from edgewright.agent.hours import Hours
-from edgewright.agent.manners import QUIET, Manners, QuietError
-from edgewright.agent.store import STATE, Store
+from edgewright.agent.state.store import STATE, Store
+from edgewright.agent.talk.hours import Hours
+from edgewright.agent.talk.manners import QUIET, Manners, QuietError
 from edgewright.net.http import Response
 from support.fake_clock import FakeClock, unix
 

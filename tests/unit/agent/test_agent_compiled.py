@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewright.agent.compiled import MOST_INTERVALS, compile_timetable, keep_timetable
-from edgewright.agent.store import Store
-from edgewright.agent.timetable import TIMETABLE, Timetable
+from edgewright.agent.site.compiled import MOST_INTERVALS, compile_timetable, keep_timetable
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk.timetable import TIMETABLE, Timetable
 from edgewright.protocol.calendar import DAY, HOUR
 from edgewright.protocol.policy import HORIZON, Policy, may_contact, may_poll, next_poll
 

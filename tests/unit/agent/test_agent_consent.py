@@ -11,10 +11,10 @@ from edgewright.agent.consent.approvals import Approval, ApprovalError, Approval
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.safekeeping import restore_word, save_word
 from edgewright.agent.consent.wishes import Wishes
-from edgewright.agent.conversation import SUGGESTED
-from edgewright.agent.revisions import Stage
 from edgewright.agent.runtimes import StorageError
-from edgewright.agent.store import CLOCK_TRUST, Store
+from edgewright.agent.state.revisions import Stage
+from edgewright.agent.state.store import CLOCK_TRUST, Store
+from edgewright.agent.talk.conversation import SUGGESTED
 from edgewright.protocol.consent import Kind, Reason, Verdict
 from support.bench import ID, OTHER, Bench
 from support.foreign_server import deployment_yaml, digest_of

@@ -12,12 +12,12 @@ from edgewright.agent.consent.approvals import Approvals
 from edgewright.agent.consent.audit import Audit
 from edgewright.agent.consent.report import queue_site_report
 from edgewright.agent.consent.wishes import Wishes
-from edgewright.agent.control import respond, user_name
-from edgewright.agent.desk import VERBS
-from edgewright.agent.outbox import Outbox
-from edgewright.agent.revisions import Stage
-from edgewright.agent.site import look
-from edgewright.agent.timetable import TIMETABLE
+from edgewright.agent.on_site.control import respond, user_name
+from edgewright.agent.on_site.desk import VERBS
+from edgewright.agent.site.in_force import look
+from edgewright.agent.state.outbox import Outbox
+from edgewright.agent.state.revisions import Stage
+from edgewright.agent.talk.timetable import TIMETABLE
 from edgewright.protocol.consent import Reason, Verdict
 from support.site_scene import CAMERA, NEW, SHOP, Scene
 
@@ -111,7 +111,7 @@ def test_nobody_is_asked_to_poll_where_nobody_runs(scene):
 
 
 def test_nobody_is_told_that_the_fleet_manager_is_asked_in_downtime(scene, monkeypatch):
-    monkeypatch.setattr("edgewright.agent.desk.holder", lambda _: os.getpid())
+    monkeypatch.setattr("edgewright.agent.on_site.desk.holder", lambda _: os.getpid())
     with scene.store() as store:
         store.set_meta(TIMETABLE, json.dumps({"downtime": [[NOW - 60, NOW + 3600]]}))
     error = ask(scene, "poll", by="Ada")["error"]

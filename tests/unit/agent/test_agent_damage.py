@@ -5,17 +5,17 @@ import sqlite3
 
 import pytest
 
-from edgewright.agent import mirror
-from edgewright.agent.accept import Acceptable, Refused, Unchanged, judge
-from edgewright.agent.contact import Contact
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.markers import load_markers, restore_documents, save_markers
-from edgewright.agent.objects import Objects
-from edgewright.agent.outbox import Outbox
 from edgewright.agent.paths import Paths
-from edgewright.agent.recovery import believable, check_accepted, recover
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage, StandIn
-from edgewright.agent.store import REBUILT, Manifest, Store
+from edgewright.agent.state import mirror
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.markers import load_markers, restore_documents, save_markers
+from edgewright.agent.state.objects import Objects
+from edgewright.agent.state.outbox import Outbox
+from edgewright.agent.state.revisions import Failure, Progress, Revision, Stage, StandIn
+from edgewright.agent.state.store import REBUILT, Manifest, Store
+from edgewright.agent.talk.contact import Contact
+from edgewright.agent.work.accept import Acceptable, Refused, Unchanged, judge
+from edgewright.agent.work.recovery import believable, check_accepted, recover
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.status import State
 from support.bench import FakeIdentity

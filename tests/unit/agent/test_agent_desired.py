@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from edgewright.agent.desired import (
+from edgewright.agent.paths import Paths
+from edgewright.agent.state.objects import Objects
+from edgewright.agent.state.revisions import Failure, Progress, Revision, Stage, adopted_version
+from edgewright.agent.work.desired import (
     CONSTRAINTS_UNMET,
     NOT_AT_HAND,
     OTHER_DEVICE,
@@ -18,9 +21,6 @@ from edgewright.agent.desired import (
     refuse,
     take_up,
 )
-from edgewright.agent.objects import Objects
-from edgewright.agent.paths import Paths
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage, adopted_version
 from edgewright.protocol.capabilities import DeviceCapabilities
 from edgewright.protocol.deployment import ApplicationDeployment
 from edgewright.protocol.digests import digest_of

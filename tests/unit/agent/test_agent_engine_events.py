@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.agent.engine_events import Events, EventsError, _request, concerns
+from edgewright.agent.resident.engine_events import Events, EventsError, _request, concerns
 
 OURS = "io.edgewright.owner=abc"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

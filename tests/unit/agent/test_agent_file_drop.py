@@ -16,7 +16,7 @@ from edgewright.agent.consent.answers import AnswerError, is_answer, parse_answe
 from edgewright.agent.consent.approvals import Approval, Approvals
 from edgewright.agent.consent.audit import Audit
 from edgewright.agent.consent.file_drop import SETTLED_SECONDS, FileDrop
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.protocol.consent import Kind, Verdict
 
 pytestmark = pytest.mark.requirement("S-25")

@@ -15,7 +15,7 @@ from edgewright.agent.git.declining import (
     passed_by,
 )
 from edgewright.agent.git.notes import Declined
-from edgewright.agent.outbox import Report
+from edgewright.agent.state.outbox import Report
 
 AT_ONCE = 10
 

@@ -4,18 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgewright.agent import channel, conversation, git_link, log
-from edgewright.agent.conversation import LAST_PROBLEM
+from edgewright.agent import log
 from edgewright.agent.git import notes
 from edgewright.agent.git.access import AccessError, GitAccess
 from edgewright.agent.git.head import GitRefusalError
-from edgewright.agent.git_link import GitLink
-from edgewright.agent.hours import Hours
-from edgewright.agent.link import Link
-from edgewright.agent.manners import Manners
-from edgewright.agent.outbox import CAPABILITIES
-from edgewright.agent.store import Manifest, Store
-from edgewright.agent.timetable import TIMETABLE
+from edgewright.agent.state.outbox import CAPABILITIES
+from edgewright.agent.state.store import Manifest, Store
+from edgewright.agent.talk import channel, conversation, git_link
+from edgewright.agent.talk.conversation import LAST_PROBLEM
+from edgewright.agent.talk.git_link import GitLink
+from edgewright.agent.talk.hours import Hours
+from edgewright.agent.talk.link import Link
+from edgewright.agent.talk.manners import Manners
+from edgewright.agent.talk.timetable import TIMETABLE
 from edgewright.net.git.url import RepositoryUrl
 from edgewright.net.http import HttpError, Response
 from edgewright.protocol.digests import digest_of

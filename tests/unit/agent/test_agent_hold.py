@@ -11,7 +11,7 @@ from edgewright.agent.consent.approvals import Approval
 from edgewright.agent.consent.hold import Held, Interval, Subject, Terms, hold, hold_fetch
 from edgewright.agent.consent.settle import Scene, settled, still_counts
 from edgewright.agent.consent.wishes import OVERRIDE_SECONDS, Override, Pause
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage
+from edgewright.agent.state.revisions import Failure, Progress, Revision, Stage
 from edgewright.protocol.consent import Kind, Reason, Verdict
 from edgewright.protocol.status import State
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from edgewright.agent.integrity import DAY_SECONDS, TRY_AGAIN_SECONDS, check_components, upkeep
 from edgewright.agent.runtimes import Component
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
+from edgewright.agent.work.integrity import DAY_SECONDS, TRY_AGAIN_SECONDS, check_components, upkeep
 from support.fake_runtime import FakeRuntime
 
 ONE = "11111111-1111-4111-8111-111111111111"

@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edgewright.agent import capabilities, clock, log
+from edgewright.agent import clock, log
 from edgewright.agent import round as agent_round
 from edgewright.agent.consent.holds import Holds
-from edgewright.agent.conversation import LAST_PROBLEM, OURS, SUGGESTED
-from edgewright.agent.store import CLOCK_TRUST
+from edgewright.agent.state.store import CLOCK_TRUST
+from edgewright.agent.talk.conversation import LAST_PROBLEM, OURS, SUGGESTED
+from edgewright.agent.work import capabilities
 from edgewright.net.http import Response
 from support.bench import ID
 from support.fake_clock import unix

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.agent import channel, conversation, log
-from edgewright.agent import link as link_module
-from edgewright.agent.answers import NOT_AUTHORIZED, RefusalError, pause_after
+from edgewright.agent import log
 from edgewright.agent.backoff import CEILING_SECONDS, pause, spread
-from edgewright.agent.conversation import LAST_PROBLEM
-from edgewright.agent.hours import Hours
-from edgewright.agent.link import Link
-from edgewright.agent.manners import Manners
-from edgewright.agent.outbox import CAPABILITIES, Outbox
-from edgewright.agent.session import NotEnrolledError
-from edgewright.agent.store import Store
+from edgewright.agent.state.outbox import CAPABILITIES, Outbox
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk import channel, conversation
+from edgewright.agent.talk import link as link_module
+from edgewright.agent.talk.answers import NOT_AUTHORIZED, RefusalError, pause_after
+from edgewright.agent.talk.conversation import LAST_PROBLEM
+from edgewright.agent.talk.hours import Hours
+from edgewright.agent.talk.link import Link
+from edgewright.agent.talk.manners import Manners
+from edgewright.agent.talk.session import NotEnrolledError
 from edgewright.net.http import HttpError, Response
 from support.fake_clock import FakeClock
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewright.agent.outbox import CAPABILITIES, KEPT_PER_DEPLOYMENT, Outbox
-from edgewright.agent.store import Manifest, Store, StoreError
+from edgewright.agent.state.outbox import CAPABILITIES, KEPT_PER_DEPLOYMENT, Outbox
+from edgewright.agent.state.store import Manifest, Store, StoreError
 
 HERE = "spiffe://example.org/margo/wfm/main/client/edge-01"
 

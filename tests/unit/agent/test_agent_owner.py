@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent.owner import owner_of, restore_owner
 from edgewright.agent.paths import Paths
 from edgewright.agent.runtimes.compose_project import OWNER_LABEL
-from edgewright.agent.store import Store
+from edgewright.agent.state.owner import owner_of, restore_owner
+from edgewright.agent.state.store import Store
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.agent.desired import NOT_AT_HAND, Desired
-from edgewright.agent.plan import (
+from edgewright.agent.runtimes import Health, ObservedComponent
+from edgewright.agent.state.revisions import Failure, Progress, Revision, Stage
+from edgewright.agent.work.desired import NOT_AT_HAND, Desired
+from edgewright.agent.work.plan import (
     CALM_SECONDS,
     Found,
     Hold,
@@ -19,8 +21,6 @@ from edgewright.agent.plan import (
     Wait,
     plan,
 )
-from edgewright.agent.revisions import Failure, Progress, Revision, Stage
-from edgewright.agent.runtimes import Health, ObservedComponent
 from edgewright.protocol.deployment import ApplicationDeployment
 from edgewright.protocol.status import State
 

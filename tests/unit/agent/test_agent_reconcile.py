@@ -2,10 +2,10 @@
 
 import pytest
 
-from edgewright.agent import bring_about
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.revisions import FOLLOWS, Stage
 from edgewright.agent.settings import Settings
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.revisions import FOLLOWS, Stage
+from edgewright.agent.work import bring_about
 from support.bench import ID, OTHER, Bench, Crash, Fuse, with_fuse
 from support.foreign_server import deployment_yaml, digest_of
 

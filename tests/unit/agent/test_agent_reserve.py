@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgewright.agent import reserve
+from edgewright.agent.state import reserve
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright.agent.consent.wishes import Wishes
-from edgewright.agent.desired import snapshots_volumes
-from edgewright.agent.ledger import Ledger
-from edgewright.agent.plan import CALM_SECONDS
-from edgewright.agent.retention import forgotten, may_need_snapshots
-from edgewright.agent.revisions import (
+from edgewright.agent.runtimes import StorageFullError
+from edgewright.agent.settings import Settings
+from edgewright.agent.state.ledger import Ledger
+from edgewright.agent.state.retention import forgotten, may_need_snapshots
+from edgewright.agent.state.revisions import (
     STAGES,
     WAITING,
     Failure,
@@ -25,10 +25,10 @@ from edgewright.agent.revisions import (
     last_good,
     reported,
 )
-from edgewright.agent.runtimes import StorageFullError
-from edgewright.agent.settings import Settings
-from edgewright.agent.status import report
-from edgewright.agent.store import Store
+from edgewright.agent.state.status import report
+from edgewright.agent.state.store import Store
+from edgewright.agent.work.desired import snapshots_volumes
+from edgewright.agent.work.plan import CALM_SECONDS
 from edgewright.cli.main import guarded
 from edgewright.cli.main import run as run_command
 from edgewright.protocol.deployment import ApplicationDeployment
@@ -271,7 +271,7 @@ def test_a_person_is_shown_one_line_for_each_deployment_with_what_runs_instead(b
 
 @pytest.mark.parametrize(("free", "told"), [(3 << 20, "3 MiB free; nothing is fetched"), (1 << 30, None)])
 def test_a_person_is_told_when_the_disk_is_too_full_for_anything_new(bench, capsys, monkeypatch, free, told):
-    monkeypatch.setattr("edgewright.agent.facts.free_bytes", lambda _path: free)
+    monkeypatch.setattr("edgewright.agent.on_site.facts.free_bytes", lambda _path: free)
     assert command(["agent", "status", "--state", bench.paths.root]) == 0
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("disk ")]
     assert shown == [] if told is None else told in shown[0]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.agent.difference import Change, changes
-from edgewright.agent.moments import parse_moment
-from edgewright.agent.schedule import schedule, zone_of_people
+from edgewright.agent.consent.difference import Change, changes
+from edgewright.agent.site.moments import parse_moment
+from edgewright.agent.site.schedule import schedule, zone_of_people
 from edgewright.protocol.policy import Policy
 from support.site_scene import SUMMARY
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewright.agent import site as sites
 from edgewright.agent.consent.hold import Subject, Terms, hold
-from edgewright.agent.site import GOOD, POLICY_EVENT, SUGGESTION, look, take_in
-from edgewright.agent.store import Store
+from edgewright.agent.site import in_force as sites
+from edgewright.agent.site.in_force import GOOD, POLICY_EVENT, SUGGESTION, look, take_in
+from edgewright.agent.state.store import Store
 from edgewright.protocol.calendar import HOUR
 from edgewright.protocol.consent import Kind
 from edgewright.protocol.policy import Layer, Policy, layered, may_apply

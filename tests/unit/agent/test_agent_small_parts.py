@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright.agent import log
-from edgewright.agent.locks import AlreadyRunningError, holder, lock
-from edgewright.agent.objects import Objects
 from edgewright.agent.paths import Paths, segment
-from edgewright.agent.revisions import FOLLOWS, WORDS, Failure, Progress, Revision, Stage
 from edgewright.agent.round import main as round_main
 from edgewright.agent.settings import Settings
-from edgewright.agent.status import report
+from edgewright.agent.state.locks import AlreadyRunningError, holder, lock
+from edgewright.agent.state.objects import Objects
+from edgewright.agent.state.revisions import FOLLOWS, WORDS, Failure, Progress, Revision, Stage
+from edgewright.agent.state.status import report
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.durations import seconds_of
 from edgewright.protocol.errors import DigestMismatchError, DocumentError

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from edgewright.agent.consent.summary import summarise
-from edgewright.agent.desired import Desired
+from edgewright.agent.work.desired import Desired
 from edgewright.protocol.deployment import ApplicationDeployment
 from edgewright.protocol.digests import digest_of
 from support.foreign_server import deployment_yaml

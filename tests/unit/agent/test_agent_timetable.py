@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.agent.timetable import CROWD_SECONDS, NEVER, Timetable
+from edgewright.agent.talk.timetable import CROWD_SECONDS, NEVER, Timetable
 
 
 def table(polls=None, downtime=(), *, late=0.0, **more):

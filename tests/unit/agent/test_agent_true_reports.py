@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgewright.agent.plan import CALM_SECONDS
-from edgewright.agent.revisions import Stage
 from edgewright.agent.runtimes import Health, StorageError, StorageFullError
+from edgewright.agent.state.revisions import Stage
+from edgewright.agent.work.plan import CALM_SECONDS
 from support.bench import ID, Bench, Crash, Fuse, with_fuse
 from support.foreign_server import deployment_yaml, digest_of
 

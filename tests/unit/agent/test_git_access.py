@@ -25,7 +25,7 @@ from edgewright.agent.git.access import (
 )
 from edgewright.agent.git.configuration import write_git_config
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import Identity, NoSvidError, NotEnrolledError, Session
+from edgewright.agent.talk.session import Identity, NoSvidError, NotEnrolledError, Session
 from edgewright.net.git.url import RepositoryUrl, RepositoryUrlError
 from edgewright.protocol.errors import IdentityError
 from support.certificates import Authority

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from edgewright.agent.consent.approvals import Approvals
 from edgewright.agent.consent.audit import Audit
 from edgewright.agent.consent.wishes import Wishes
-from edgewright.agent.desk import open_desk
 from edgewright.agent.git.access import GitAccess
 from edgewright.agent.git.under_way import Doing, note
-from edgewright.agent.locks import lock
+from edgewright.agent.on_site.desk import open_desk
+from edgewright.agent.on_site.visible import visible
 from edgewright.agent.page import password
 from edgewright.agent.page.app import App
 from edgewright.agent.page.session import COOKIE, SECONDS
 from edgewright.agent.page.wire import Request
-from edgewright.agent.visible import visible
+from edgewright.agent.state.locks import lock
 from edgewright.net.git.url import RepositoryUrl
 from edgewright.protocol.consent import Reason, Verdict
 from support.site_scene import NEW, SHOP, Scene

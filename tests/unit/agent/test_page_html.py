@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgewright.agent.on_site.visible import visible
 from edgewright.agent.page.html import Html, element, join
-from edgewright.agent.visible import visible
 
 
 class Reader(HTMLParser):

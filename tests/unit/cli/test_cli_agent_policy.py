@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.cli.main import guarded
 from edgewright.cli.main import run as run_command
 

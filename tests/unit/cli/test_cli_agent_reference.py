@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent.desk import VERBS
+from edgewright.agent.on_site.desk import VERBS
 from edgewright.agent.settings import Settings
 from edgewright.protocol.errors import DocumentError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgewright.server.changes import MOST_OF_ONE, Changes
+from edgewright.server.live.changes import MOST_OF_ONE, Changes
 
 FOREVER = 3600.0
 
@@ -78,7 +78,7 @@ def test_a_page_made_by_another_run_of_the_server_is_told_of_everything(changes)
 
 
 def test_what_is_no_longer_remembered_counts_as_changed(changes, commits, monkeypatch):
-    monkeypatch.setattr("edgewright.server.changes.MOST_REMEMBERED", 2)
+    monkeypatch.setattr("edgewright.server.live.changes.MOST_REMEMBERED", 2)
 
     async def story():
         commits.changed({"device:a"})

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from edgewright.protocol.errors import IdentityError
-from edgewright.server import tls
+from edgewright.server.listeners import tls
 from support.certificates import Authority, Issued
 
 AUTHORITY = Authority.create("example.org")

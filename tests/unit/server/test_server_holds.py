@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgewright.server.holds import HELD_POLL_BYTES, End, Holds, default_most
-from edgewright.server.tls import Line
+from edgewright.server.listeners.tls import Line
+from edgewright.server.live.holds import HELD_POLL_BYTES, End, Holds, default_most
 
 FOREVER = 3600.0
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from edgewright.server.changes import Changes
 from edgewright.server.domain.roles import Actor, Role
 from edgewright.server.errors import InvalidError
+from edgewright.server.live.changes import Changes
 from edgewright.server.web import live
 
 

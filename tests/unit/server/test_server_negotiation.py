@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.server.negotiation import accepts, matches_etag, preferred_wait
+from edgewright.server.listeners.negotiation import accepts, matches_etag, preferred_wait
 
 TYPE = "application/vnd.margo.manifest.v1+json"
 

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from edgewright.net.http import Response
+from edgewright.server.accounts.oidc import Attempt, IdentityProvider, OidcError
 from edgewright.server.domain.claims import known_person, role_of
 from edgewright.server.domain.roles import Role
-from edgewright.server.oidc import Attempt, IdentityProvider, OidcError
 from edgewright.server.settings import OidcSettings
 
 ISSUER = "https://login.example/realm"

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.site import SiteReport
-from edgewright.server import overview
 from edgewright.server.domain.device_state import Word
 from edgewright.server.errors import InvalidError
-from edgewright.server.finding import Wanted, count
 from edgewright.server.fleet import labels, membership, reports, sites
-from edgewright.server.overview import Overview, Row, natural, read_row
+from edgewright.server.live import overview
+from edgewright.server.live.finding import Wanted, count
+from edgewright.server.live.overview import Overview, Row, natural, read_row
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
 from support.foreign_client import capabilities

@@ -2,8 +2,8 @@
 
 import pytest
 
+from edgewright.server.accounts.passwords import hash_password, is_outdated, is_password
 from edgewright.server.domain.passwords import make_password, password_fault
-from edgewright.server.passwords import hash_password, is_outdated, is_password
 
 
 @pytest.mark.parametrize(

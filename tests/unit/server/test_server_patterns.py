@@ -6,8 +6,8 @@ import pytest
 
 from edgewright.protocol.description import ApplicationDescription
 from edgewright.protocol.values import SlowPatternError
+from edgewright.server.catalogue.patterns import Matcher
 from edgewright.server.domain.parameters import wrong_with
-from edgewright.server.patterns import Matcher
 from support.packages import describing
 
 EXPLOSIVE = [

@@ -13,7 +13,6 @@ from sqlalchemy.exc import OperationalError
 from edgewright.net.http import HttpError
 from edgewright.net.oci import RegistryNotFoundError
 from edgewright.protocol.errors import ArchiveError, DocumentError, IdentityError, MalformedDocumentError
-from edgewright.server import bodies
 from edgewright.server.errors import (
     ConflictError,
     EnrollmentRefusedError,
@@ -21,6 +20,7 @@ from edgewright.server.errors import (
     InvalidError,
     NotFoundError,
 )
+from edgewright.server.listeners import bodies
 from edgewright.server.problems import ProblemError, answer_for, raw_problem
 
 REQUEST: Any = SimpleNamespace(url=SimpleNamespace(path="/api/v1/deployments"), method="GET")

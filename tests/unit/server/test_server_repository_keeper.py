@@ -19,11 +19,11 @@ from edgewright.protocol.digests import digest_of
 from edgewright.protocol.repository import CURRENT, DESIRED
 from edgewright.server.context import ServerContext
 from edgewright.server.fleet import membership, publishing, suggestions
-from edgewright.server.overview import Overview
+from edgewright.server.live.overview import Overview
+from edgewright.server.live.standings import Standings
 from edgewright.server.repositories import reading, upkeep
 from edgewright.server.repositories.bare import Bare
 from edgewright.server.repositories.keeper import RepositoryKeeper
-from edgewright.server.standings import Standings
 from edgewright.server.store import deployments, desired, devices, repositories, sites
 from edgewright.server.store.database import Database
 from edgewright.server.store.deployments import DeploymentRecord

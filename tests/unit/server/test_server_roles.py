@@ -4,7 +4,7 @@ import pytest
 
 from edgewright.server.domain.roles import Role, check_scopes, check_user_name, scope_refusal
 from edgewright.server.errors import InvalidError
-from edgewright.server.guard import needed_role
+from edgewright.server.listeners.guard import needed_role
 from support.web_routes import web_routes
 
 # Who is not known yet needs these; what they show is the same for everybody.

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.server.accounts.signing_in import begin_session, try_password
 from edgewright.server.domain.roles import Role
 from edgewright.server.domain.throttle import Throttle
 from edgewright.server.fleet import accounts as fleet
-from edgewright.server.signing_in import begin_session, try_password
 from edgewright.server.store import accounts
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate

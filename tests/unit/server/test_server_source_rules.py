@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from edgewright.server.catalogue.looking import AFTER_FAILURE, due_at
 from edgewright.server.domain.sources import (
     Credentials,
     Kind,
@@ -15,7 +16,6 @@ from edgewright.server.domain.sources import (
     wants_catalog,
 )
 from edgewright.server.errors import InvalidError
-from edgewright.server.looking import AFTER_FAILURE, due_at
 from edgewright.server.store.sources import SourceRecord
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

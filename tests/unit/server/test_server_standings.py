@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.server.fleet.publishing import next_version, publish
-from edgewright.server.standings import Standings
+from edgewright.server.live.standings import Standings
 from edgewright.server.store import clients
 from edgewright.server.store.clients import ClientState, Origin
 from edgewright.server.store.database import Database

@@ -12,7 +12,7 @@ import pytest
 
 from edgewright.server import run
 from edgewright.server.context import ALIVE_EVERY, ServerContext
-from edgewright.server.overview import Overview
+from edgewright.server.live.overview import Overview
 from edgewright.server.store.database import Database
 from edgewright.server.store.migrate import migrate
 

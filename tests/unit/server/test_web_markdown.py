@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgewright.protocol.constraints import DeviceConstraints
 from edgewright.protocol.conversion import convert
-from edgewright.server.resources import PDF, SVG, TEXT, UNKNOWN, media_type_of
+from edgewright.server.catalogue.resources import PDF, SVG, TEXT, UNKNOWN, media_type_of
 from edgewright.server.web.markdown import render
 from edgewright.server.web.requirements import in_words
 

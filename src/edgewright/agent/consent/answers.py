@@ -14,9 +14,9 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from edgewright.agent.consent.approvals import Approval, Approvals
+from edgewright.agent.consent.difference import Change, changes
 from edgewright.agent.consent.hold import moment
-from edgewright.agent.difference import Change, changes
-from edgewright.agent.moments import parse_moment
+from edgewright.agent.site.moments import parse_moment
 from edgewright.protocol.consent import Verdict
 from edgewright.protocol.errors import EdgewrightError
 

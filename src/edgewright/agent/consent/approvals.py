@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgewright.agent.consent.audit import LONGEST_NAME, LONGEST_REASON, Audit, plain
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.protocol.consent import DECISIONS, STANDING, Kind, Verdict
 from edgewright.protocol.errors import EdgewrightError
 

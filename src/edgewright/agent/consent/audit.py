@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 
 KEPT = 1000
 LONGEST_NAME = 100

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.protocol.consent import Kind
 
 KEPT = 500

@@ -29,7 +29,7 @@ from edgewright.agent.consent.answers import (
 )
 from edgewright.agent.consent.approvals import Approval, Approvals
 from edgewright.agent.consent.hold import moment
-from edgewright.agent.store import STATE, Store
+from edgewright.agent.state.store import STATE, Store
 from edgewright.protocol.errors import EdgewrightError
 
 SETTLED_SECONDS: Final = 2.0

@@ -15,8 +15,8 @@ from edgewright.agent.consent.hold import Held, Subject, Terms, concerns, hold, 
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.settle import Scene, settled, still_counts
 from edgewright.agent.consent.wishes import Override, Wishes
-from edgewright.agent.site import Site
-from edgewright.agent.store import CLOCK_TRUST, Store
+from edgewright.agent.site.in_force import Site
+from edgewright.agent.state.store import CLOCK_TRUST, Store
 from edgewright.protocol.consent import Kind, Reason, Verdict
 
 Summary = Callable[[], Mapping[str, Any]]

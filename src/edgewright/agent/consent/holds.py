@@ -6,7 +6,7 @@ Standard library only: the local page and the control socket show it.
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.protocol.consent import Kind, Reason
 
 

@@ -10,9 +10,9 @@ from edgewright.agent.consent.approvals import Approval, Approvals
 from edgewright.agent.consent.audit import Audit, Entry
 from edgewright.agent.consent.holds import HeldBack, Holds
 from edgewright.agent.consent.wishes import Pause, Wishes
-from edgewright.agent.outbox import SITE, Outbox
-from edgewright.agent.site import Site
-from edgewright.agent.store import CLOCK_TRUST, Store
+from edgewright.agent.site.in_force import Site
+from edgewright.agent.state.outbox import SITE, Outbox
+from edgewright.agent.state.store import CLOCK_TRUST, Store
 from edgewright.protocol.media_types import SITE_PATH
 from edgewright.protocol.site import (
     ApprovalReport,

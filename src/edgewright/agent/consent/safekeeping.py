@@ -8,10 +8,10 @@ Approvals are not kept: what was agreed to is asked anew.
 import json
 
 from edgewright.agent.consent.wishes import PAUSE
-from edgewright.agent.conversation import SUGGESTED, SUGGESTED_TAG
-from edgewright.agent.durable import write_whole
-from edgewright.agent.site import GOOD
-from edgewright.agent.store import Store
+from edgewright.agent.site.in_force import GOOD
+from edgewright.agent.state.durable import write_whole
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk.conversation import SUGGESTED, SUGGESTED_TAG
 from edgewright.protocol.digests import digest_of
 
 _OWN = (PAUSE, GOOD)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from edgewright.agent.consent.approvals import Approval
 from edgewright.agent.consent.hold import Terms, is_over
 from edgewright.agent.consent.wishes import OVERRIDE_SECONDS, Override
-from edgewright.agent.desired import was_refused
-from edgewright.agent.revisions import WAITING, Revision, Stage
+from edgewright.agent.state.revisions import WAITING, Revision, Stage
+from edgewright.agent.work.desired import was_refused
 from edgewright.protocol.consent import Verdict
 
 _SLACK_SECONDS = 300.0

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from edgewright.agent.desired import Desired
+from edgewright.agent.work.desired import Desired
 from edgewright.protocol.consent import HIDDEN
 from edgewright.protocol.deployment import ApplicationDeployment, DeploymentParameter
 from edgewright.protocol.profiles import Component

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from edgewright.agent.consent.approvals import LATEST, NOUNS, Approvals
 from edgewright.agent.consent.audit import LONGEST_NAME, LONGEST_REASON, Audit, plain
 from edgewright.agent.consent.holds import HeldBack, Holds
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.protocol.consent import Kind, Verdict
 from edgewright.protocol.errors import EdgewrightError
 

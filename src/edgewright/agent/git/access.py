@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from edgewright.agent.session import CERTIFICATE, GIT_ACCESS, KEY
+from edgewright.agent.talk.session import CERTIFICATE, GIT_ACCESS, KEY
 from edgewright.net.git.url import NOWHERE, RepositoryUrl, RepositoryUrlError
 from edgewright.protocol.errors import EdgewrightError
 

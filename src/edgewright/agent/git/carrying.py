@@ -17,8 +17,8 @@ from edgewright.agent.courier import Errand, opened, run_errands
 from edgewright.agent.git import notes
 from edgewright.agent.git.access import GitAccess
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import Identity
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk.session import Identity
 from edgewright.net.git.program import Git, GitError
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.repository import CURRENT, DESIRED

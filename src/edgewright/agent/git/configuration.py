@@ -6,8 +6,8 @@ in the arguments or the environment of a process (spec: GR-40). The watch needs 
 
 from collections.abc import Iterator
 
-from edgewright.agent.durable import write_whole
 from edgewright.agent.git.access import KNOWN_HOSTS, SSH_KEY, GitAccess
+from edgewright.agent.state.durable import write_whole
 from edgewright.net.git.config import quoted, ssh_command
 from edgewright.net.git.url import FILE, HTTPS, SSH
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgewright.agent.git.notes import Declined
-from edgewright.agent.outbox import Report
+from edgewright.agent.state.outbox import Report
 
 PATIENCE = 3
 """How often a report is declined before what follows it under its name may pass it."""

@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from edgewright.agent import identity
-from edgewright.agent.answers import RefusalError
+from edgewright.agent.enrollment import identity
 from edgewright.agent.git import access as names
 from edgewright.agent.git.access import AccessError, GitAccess
 from edgewright.agent.git.configuration import write_git_config
 from edgewright.agent.git.head import client_of
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import API, CERTIFICATE, GIT, GIT_ACCESS, SERVER, Identity, Session
+from edgewright.agent.talk.answers import RefusalError
+from edgewright.agent.talk.session import API, CERTIFICATE, GIT, GIT_ACCESS, SERVER, Identity, Session
 from edgewright.net.git.program import Git, GitError
 from edgewright.net.git.url import HTTPS, SSH, RepositoryUrl
 from edgewright.net.git.wire import ADVERTISEMENT_PATH

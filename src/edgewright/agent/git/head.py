@@ -10,10 +10,10 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 import os
 import time
 
-from edgewright.agent.answers import RefusalError
 from edgewright.agent.git.access import FILES, GitAccess
-from edgewright.agent.manners import Manners
-from edgewright.agent.session import CERTIFICATE, KEY, MAX_CONNECTION_SECONDS
+from edgewright.agent.talk.answers import RefusalError
+from edgewright.agent.talk.manners import Manners
+from edgewright.agent.talk.session import CERTIFICATE, KEY, MAX_CONNECTION_SECONDS
 from edgewright.net.git import wire
 from edgewright.net.http import Client, ProxyError, Response
 from edgewright.net.tls import git_context

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 
 RELATION = "git.relation"
 """Whose repository all of this is of (`Identity.relation`)."""

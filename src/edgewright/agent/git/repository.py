@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from edgewright.agent.durable import sync_directory, write_whole
 from edgewright.agent.failpoints import hit
+from edgewright.agent.state.durable import sync_directory, write_whole
 from edgewright.net.git.program import Git, GitError
 from edgewright.protocol.repository import CURRENT, DESIRED
 

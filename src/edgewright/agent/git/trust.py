@@ -7,9 +7,9 @@ trusted follows the `signers` in signed commits on that way (spec: GR-21, GR-22,
 import os
 from collections.abc import Iterable
 
-from edgewright.agent.accept import LET_GO
-from edgewright.agent.durable import write_whole
 from edgewright.agent.git.contents import RefusedError, check_signers
+from edgewright.agent.state.durable import write_whole
+from edgewright.agent.work.accept import LET_GO
 from edgewright.net.git.program import Git, GitError, UntrustedError
 from edgewright.protocol.repository import SIGNERS, SIGNERS_BYTES
 

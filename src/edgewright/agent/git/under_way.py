@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edgewright.agent.locks import NAME_BYTES, holder
+from edgewright.agent.state.locks import NAME_BYTES, holder
 
 _WORD_BYTES = 7
 

@@ -10,12 +10,12 @@ import traceback
 from http import HTTPStatus
 
 from edgewright.agent import log
-from edgewright.agent.desk import open_desk
+from edgewright.agent.on_site.desk import open_desk
+from edgewright.agent.on_site.serving import Words, serve
 from edgewright.agent.page.app import VIA, App
 from edgewright.agent.page.responses import failed
 from edgewright.agent.page.wire import GoneError, RefusedRequestError, read_request, send
 from edgewright.agent.paths import Paths
-from edgewright.agent.serving import Words, serve
 from edgewright.agent.settings import Settings
 from edgewright.protocol.errors import EdgewrightError
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from edgewright.agent import log
-from edgewright.agent.desk import Desk
+from edgewright.agent.on_site.desk import Desk
 from edgewright.agent.page import password, session
 from edgewright.agent.page.decisions import Form, choices
 from edgewright.agent.page.history import SIGNED_IN, timeline

@@ -8,7 +8,7 @@ from dataclasses import field as member
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from edgewright.agent.difference import Change, changes
+from edgewright.agent.consent.difference import Change, changes
 from edgewright.agent.page.html import Child, Html, element
 from edgewright.agent.page.layout import button, chip, field, name, notice, text_input
 from edgewright.agent.page.words import KINDS, VERDICTS, Clock

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from edgewright.agent.visible import visible
+from edgewright.agent.on_site.visible import visible
 
 VOID: Final = frozenset({"br", "hr", "img", "input", "link", "meta", "path", "rect", "line", "circle"})
 

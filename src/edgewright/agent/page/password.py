@@ -17,8 +17,8 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from edgewright.agent.durable import write_whole
 from edgewright.agent.paths import Paths
+from edgewright.agent.state.durable import write_whole
 from edgewright.protocol.errors import EdgewrightError
 
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike

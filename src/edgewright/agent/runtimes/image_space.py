@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgewright.agent import reserve
 from edgewright.agent.runtimes import StorageFullError
 from edgewright.agent.runtimes.engine import Engine, registry_of, with_tag
 from edgewright.agent.runtimes.images import repository_of
+from edgewright.agent.state import reserve
 from edgewright.net.oci import RegistryClient, RegistryPool
 from edgewright.protocol.errors import EdgewrightError
 

@@ -5,9 +5,9 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 
 import time
 
-from edgewright.agent.answers import RefusalError
-from edgewright.agent.outbox import Report
-from edgewright.agent.session import Session
+from edgewright.agent.state.outbox import Report
+from edgewright.agent.talk.answers import RefusalError
+from edgewright.agent.talk.session import Session
 from edgewright.protocol import media_types
 
 

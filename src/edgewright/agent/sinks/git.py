@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgewright.agent.outbox import CAPABILITIES, SITE, STATUS, Report
+from edgewright.agent.state.outbox import CAPABILITIES, SITE, STATUS, Report
 from edgewright.net.git.program import Entry
 from edgewright.protocol import repository as names
 

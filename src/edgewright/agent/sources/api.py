@@ -8,8 +8,8 @@ Part of the resident watch: standard library only, small (docs/decisions/0003).
 
 import time
 
-from edgewright.agent.answers import RefusalError
-from edgewright.agent.session import Session
+from edgewright.agent.talk.answers import RefusalError
+from edgewright.agent.talk.session import Session
 from edgewright.net.http import Response
 from edgewright.protocol import media_types
 from edgewright.protocol.digests import digest_of, verify_digest

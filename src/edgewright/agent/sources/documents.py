@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from edgewright.agent import log
-from edgewright.agent.answers import RefusalError
 from edgewright.agent.paths import Paths
-from edgewright.agent.session import GIT, Session
 from edgewright.agent.sources import api
 from edgewright.agent.sources.git import GitDocuments
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
+from edgewright.agent.talk.answers import RefusalError
+from edgewright.agent.talk.session import GIT, Session
 from edgewright.net.http import AnswerTooLargeError
 from edgewright.protocol.bundle import unpack_bundle
 from edgewright.protocol.errors import ArchiveError, DocumentError

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from edgewright.agent.git import notes
-from edgewright.agent.store import Store
+from edgewright.agent.state.store import Store
 from edgewright.net.git.program import Git, GitError
 from edgewright.protocol.digests import digest_of
 from edgewright.protocol.errors import EdgewrightError

@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerContext, ServerRequest
+from edgewright.server.listeners.tls import Caller, caller_of
+from edgewright.server.live.standings import Standing
 from edgewright.server.problems import ProblemError, answer_to
-from edgewright.server.standings import Standing
 from edgewright.server.store import clients
 from edgewright.server.store.audit import MEANS, Means
 from edgewright.server.store.clients import Client, ClientState
-from edgewright.server.tls import Caller, caller_of
 
 STANDING = "edgewright.standing"
 Known = TypeVar("Known", Standing, Client)

@@ -8,10 +8,10 @@ from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.device_api.access import standing_of
 from edgewright.server.device_api.polls import OFFER, manifest_headers
-from edgewright.server.negotiation import accepts, matches_etag
+from edgewright.server.listeners.negotiation import accepts, matches_etag
+from edgewright.server.listeners.tls import caller_of
 from edgewright.server.problems import ProblemError
 from edgewright.server.store import desired
-from edgewright.server.tls import caller_of
 
 _READ = [HttpMethod.GET, HttpMethod.HEAD]
 # What a digest names never changes (spec: DS-5, DG-6, DG-9).

@@ -13,10 +13,10 @@ from litestar.types import ASGIApp
 from edgewright.protocol.media_types import DEPLOYMENTS_PATH, MANIFEST
 from edgewright.server.context import ServerContext
 from edgewright.server.device_api.access import STANDING, admit
-from edgewright.server.holds import LONGEST_SECONDS, End
-from edgewright.server.negotiation import accepts, matches_etag, preferred_wait
-from edgewright.server.standings import Standing
-from edgewright.server.tls import caller_of, line_of
+from edgewright.server.listeners.negotiation import accepts, matches_etag, preferred_wait
+from edgewright.server.listeners.tls import caller_of, line_of
+from edgewright.server.live.holds import LONGEST_SECONDS, End
+from edgewright.server.live.standings import Standing
 
 OFFER = "edgewright.offer"
 # With every answer to a poll: the tag of the policy suggested to the caller (`site`), or `none`.

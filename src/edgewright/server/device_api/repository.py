@@ -7,12 +7,12 @@ from edgewright.protocol.media_types import JSON, REPOSITORY_PATH
 from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.identity import authority as ca
+from edgewright.server.listeners.tls import caller_of
 from edgewright.server.problems import ProblemError
 from edgewright.server.repositories.places import NO_LISTENER, url_of
 from edgewright.server.repositories.signing import SigningKeys
 from edgewright.server.store import repositories
 from edgewright.server.store.repositories import Kind
-from edgewright.server.tls import caller_of
 
 
 @get(REPOSITORY_PATH, status_code=200)

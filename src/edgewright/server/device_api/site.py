@@ -9,14 +9,14 @@ from litestar.enums import HttpMethod
 from edgewright.protocol.media_types import POLICY_PATH, SITE_PATH, YAML
 from edgewright.protocol.problem import ProblemType
 from edgewright.protocol.site import SiteReport
-from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.device_api.access import still_admitted
 from edgewright.server.device_api.polls import POLICY_HEADER
 from edgewright.server.fleet.sites import record_site
+from edgewright.server.listeners.bodies import read_body
+from edgewright.server.listeners.tls import caller_of
 from edgewright.server.problems import ProblemError
 from edgewright.server.store import suggestions
-from edgewright.server.tls import caller_of
 
 MAX_SITE_BYTES = 512 * 1024
 

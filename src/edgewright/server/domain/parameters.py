@@ -13,8 +13,8 @@ from edgewright.protocol.description import (
 )
 from edgewright.protocol.profiles import Target
 from edgewright.protocol.values import Value, value_text
+from edgewright.server.catalogue.patterns import matches
 from edgewright.server.errors import Fault, InvalidError
-from edgewright.server.patterns import matches
 
 # Of the 1 MiB that a document may have at most; the rest is for what the package says.
 MAX_VALUES: Final = 512 * 1024

@@ -2,6 +2,8 @@
 API-7).
 """
 
+import logging
+import re
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +15,11 @@ from edgewright.server.problems import ProblemError
 from edgewright.server.store import audit, deployments, desired, devices
 from edgewright.server.store.database import announce
 
+log = logging.getLogger(__name__)
+
+MAX_CAPABILITIES_BYTES = 1024 * 1024
+MAX_STATUS_BYTES = 256 * 1024
+_DEVICE_ID = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 # Reports kept per deployment: enough to see years of changes, and a bound on a device that never stops
 # reporting.
 KEEP_STATUSES = 1000
@@ -97,4 +104,29 @@ async def record_status(
 def _wrong_deployment(message: str) -> ProblemError:
     return ProblemError(
         ProblemType.SEMANTIC_ERROR, message, errors=(FieldError(field="deploymentId", message=message),)
+    )
+
+
+def warn_of_lost_versions(client_id: str, adopted: int, version: int) -> None:
+    """Say in the log that a client has a manifest that was never made, as far as is known here."""
+    if adopted > version:
+        log.warning(
+            "client %s reports manifest version %d, the newest made here is %d: if a backup was put back,"
+            " stop the server and run 'edgewright server renumber'",
+            client_id,
+            adopted,
+            version,
+        )
+
+
+def check_device_id(device_id: str) -> None:
+    """Raise a `422` for what is no device id."""
+    if not _DEVICE_ID.fullmatch(device_id):
+        raise wrong_device_id(f"'{device_id[:200]}' is not a device id")
+
+
+def wrong_device_id(message: str) -> ProblemError:
+    """Return the refusal of a device id, a `422`."""
+    return ProblemError(
+        ProblemType.SEMANTIC_ERROR, message, errors=(FieldError(field="properties.id", message=message),)
     )

@@ -16,12 +16,12 @@ from edgewright.protocol.media_types import (
 )
 from edgewright.protocol.problem import ProblemType
 from edgewright.protocol.trust import DiscoveryDocument, TrustBundle
-from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerContext, ServerRequest, context_of
 from edgewright.server.domain.admission import RequestState, ask_again_after
 from edgewright.server.fleet import admission, membership, repositories
-from edgewright.server.guard import address_of
-from edgewright.server.negotiation import matches_etag
+from edgewright.server.listeners.bodies import read_body
+from edgewright.server.listeners.guard import address_of
+from edgewright.server.listeners.negotiation import matches_etag
 from edgewright.server.problems import ProblemError
 
 # How often devices are to look for other anchors. Anchors change by hand and overlap for weeks (spec: LC-8).

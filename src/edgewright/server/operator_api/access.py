@@ -1,4 +1,4 @@
-"""Who makes a request, for handlers: the guard (`server/guard.py`) has let it in and left it in the scope."""
+"""Who makes a request, for handlers: the guard has let it in and left it in the scope (`listeners/`)."""
 
 from edgewright.server.context import ServerRequest
 from edgewright.server.domain.roles import Actor

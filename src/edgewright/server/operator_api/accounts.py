@@ -2,6 +2,7 @@
 
 from litestar import Response, delete, get, patch, post
 
+from edgewright.server.accounts.signing_in import choose_password
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.passwords import make_password
 from edgewright.server.domain.roles import Role
@@ -27,7 +28,6 @@ from edgewright.server.operator_api.etags import expect, tagged
 from edgewright.server.operator_api.paging import DEFAULT_LIMIT, Page, page_of
 from edgewright.server.operator_api.queries import After, Limit, Search
 from edgewright.server.operator_api.requests import moment_of, read_json
-from edgewright.server.signing_in import choose_password
 from edgewright.server.store import accounts
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from edgewright.protocol.values import Value
 from edgewright.server.fleet.deploying import load_choice
 from edgewright.server.fleet.placing import Action, Plan, Planned
+from edgewright.server.live.overview import Row
 from edgewright.server.operator_api.assignment_documents import (
     AssignmentDetail,
     AssignmentEntry,
@@ -19,7 +20,6 @@ from edgewright.server.operator_api.assignment_documents import (
     RevisionEntry,
 )
 from edgewright.server.operator_api.documents import ParameterValue
-from edgewright.server.overview import Row
 from edgewright.server.store import assignments
 from edgewright.server.store.assignments import AssignmentRecord, AssignmentRevision
 from edgewright.server.store.deployments import DeploymentRevision

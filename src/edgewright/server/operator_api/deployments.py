@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from edgewright.protocol.values import Value
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.truth import Truth
-from edgewright.server.finding import deployments_in
 from edgewright.server.fleet import deploying
 from edgewright.server.fleet.assignments import assignment_named
+from edgewright.server.live.finding import deployments_in
+from edgewright.server.live.overview import Row
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.assignment_documents import DeploymentRevisionEntry, RevertBody
 from edgewright.server.operator_api.assignment_views import show_deployment_revision
@@ -43,7 +44,6 @@ from edgewright.server.operator_api.views import (
     truths,
     wish_in,
 )
-from edgewright.server.overview import Row
 from edgewright.server.store import deployments
 from edgewright.server.store.deployments import DeploymentRecord
 

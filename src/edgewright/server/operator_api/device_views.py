@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from edgewright.server.context import Heard
 from edgewright.server.domain.contact import ContactState
 from edgewright.server.domain.truth import Truth
-from edgewright.server.finding import Counts
 from edgewright.server.fleet.labels import own_labels
+from edgewright.server.live.finding import Counts
+from edgewright.server.live.overview import Row, read_row
 from edgewright.server.operator_api.documents import (
     CapabilityEntry,
     ContactEntry,
@@ -23,7 +24,6 @@ from edgewright.server.operator_api.documents import (
 )
 from edgewright.server.operator_api.site_views import show_site, show_suggestion
 from edgewright.server.operator_api.views import deployment_entries
-from edgewright.server.overview import Row, read_row
 from edgewright.server.store import deployments, sites, suggestions
 from edgewright.server.store.clients import Client
 from edgewright.server.store.devices import Device

@@ -8,9 +8,9 @@ from litestar.params import QueryParameter
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.labels import Selector
 from edgewright.server.errors import Fault, InvalidError
-from edgewright.server.finding import Wanted, count
 from edgewright.server.fleet import labels, membership
 from edgewright.server.fleet.sites import KEEP_ACTIONS
+from edgewright.server.live.finding import Wanted, count
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.device_views import (
     changeable,

@@ -18,7 +18,7 @@ from edgewright.protocol.digests import digest_of
 from edgewright.protocol.media_types import JSON
 from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerRequest
-from edgewright.server.negotiation import matches_etag
+from edgewright.server.listeners.negotiation import matches_etag
 from edgewright.server.problems import ProblemError
 
 _BETWEEN = "."

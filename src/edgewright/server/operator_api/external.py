@@ -10,12 +10,12 @@ from msgspec import UNSET
 
 from edgewright.net.git.program import Git, GitError
 from edgewright.protocol.errors import EdgewrightError
+from edgewright.server.catalogue.looking import in_thread
 from edgewright.server.context import ServerContext, ServerRequest, context_of
 from edgewright.server.domain.hand_made import Accepted, Commit, Verdict
 from edgewright.server.domain.roles import Role
 from edgewright.server.errors import ConflictError, Fault, InvalidError, NotFoundError
 from edgewright.server.fleet import membership
-from edgewright.server.looking import in_thread
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.etags import expect, tagged
 from edgewright.server.operator_api.external_documents import (

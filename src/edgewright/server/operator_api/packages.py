@@ -8,13 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.oci import OciReference
-from edgewright.server.bodies import read_body
+from edgewright.server.catalogue.imports import import_package
+from edgewright.server.catalogue.resources import UNKNOWN, file_answer
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.packages import Package, read_package
 from edgewright.server.errors import Fault, InvalidError, NotFoundError
 from edgewright.server.fleet import catalogue
 from edgewright.server.fleet.suitability import suited_devices
-from edgewright.server.imports import import_package
+from edgewright.server.listeners.bodies import read_body
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import PackageDetail, PackageEntry, PackageImport
 from edgewright.server.operator_api.etags import expect, tagged
@@ -33,7 +34,6 @@ from edgewright.server.operator_api.queries import After, Limit, Search
 from edgewright.server.operator_api.requests import read_json
 from edgewright.server.operator_api.schema import GZIP
 from edgewright.server.operator_api.views import package_detail, package_entry
-from edgewright.server.resources import UNKNOWN, file_answer
 from edgewright.server.store import packages
 from edgewright.server.store.packages import PackageRecord
 

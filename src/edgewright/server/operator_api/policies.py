@@ -5,11 +5,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from edgewright.protocol.media_types import YAML
 from edgewright.protocol.policy import MAX_BYTES
-from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.errors import InvalidError, NotFoundError
 from edgewright.server.fleet import membership
 from edgewright.server.fleet.suggestions import suggest, withdraw
+from edgewright.server.listeners.bodies import read_body
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.documents import SuggestedPolicyEntry
 from edgewright.server.operator_api.etags import expect, tagged

@@ -7,12 +7,12 @@ from litestar import Response, delete, get, post, put
 from litestar.params import QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from edgewright.server.bodies import read_body
+from edgewright.server.catalogue.looking import in_thread
 from edgewright.server.context import ServerContext, ServerRequest, context_of
 from edgewright.server.domain.roles import Role
 from edgewright.server.errors import Fault, InvalidError
 from edgewright.server.fleet import repositories as fleet
-from edgewright.server.looking import in_thread
+from edgewright.server.listeners.bodies import read_body
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.etags import expect, tagged
 from edgewright.server.operator_api.paging import (

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from edgewright.protocol.problem import ProblemType
-from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerRequest
 from edgewright.server.errors import Fault, InvalidError
+from edgewright.server.listeners.bodies import read_body
 from edgewright.server.operator_api.documents import ParameterValue
 from edgewright.server.problems import ProblemError
 

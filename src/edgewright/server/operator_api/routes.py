@@ -1,4 +1,4 @@
-"""The operator API as one router; who may use it is the guard's to say (`server/guard.py`)."""
+"""The operator API as one router; who may use it is the guard's to say (`server/listeners/guard.py`)."""
 
 from collections.abc import Iterable, Iterator
 

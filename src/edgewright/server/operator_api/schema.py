@@ -27,7 +27,7 @@ from litestar.routes import HTTPRoute
 
 from edgewright import __version__
 from edgewright.protocol.media_types import JSON, PROBLEM, YAML
-from edgewright.server.guard import SESSION_COOKIE
+from edgewright.server.listeners.guard import SESSION_COOKIE
 from edgewright.server.operator_api.examples import SAMPLES, example_of
 from edgewright.server.operator_api.paging import Page
 from edgewright.server.operator_api.queries import DRY_RUN

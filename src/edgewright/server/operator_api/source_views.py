@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from edgewright.server.catalogue.looking import Looks, due_at
 from edgewright.server.domain.sources import TROUBLES, Kind, Standing
-from edgewright.server.looking import Looks, due_at
 from edgewright.server.operator_api.source_documents import (
     Look,
     OfferEntry,

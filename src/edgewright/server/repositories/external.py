@@ -14,13 +14,13 @@ from typing import Final
 
 from edgewright.net.git.program import GitError
 from edgewright.protocol.repository import CURRENT, DESIRED, MANIFEST, SIGNERS, SIGNERS_BYTES
+from edgewright.server.catalogue.looking import in_thread
 from edgewright.server.context import ServerContext
 from edgewright.server.domain import hand_made
 from edgewright.server.domain.hand_made import Accepted, Commit, Refused, Snapshot, Verdict
 from edgewright.server.domain.throttle import Throttle
 from edgewright.server.errors import ConflictError, ServerError
 from edgewright.server.fleet import hand_made as fleet
-from edgewright.server.looking import in_thread
 from edgewright.server.repositories.access import Access, AccessFiles
 from edgewright.server.repositories.keeper import RepositoryKeeper
 from edgewright.server.repositories.objects import parse_commit

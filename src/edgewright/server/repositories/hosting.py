@@ -30,6 +30,7 @@ from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerContext
 from edgewright.server.device_api.access import check_accepted, check_admission
 from edgewright.server.domain.throttle import Throttle
+from edgewright.server.listeners.tls import line_of, presented
 from edgewright.server.problems import Answer, ProblemError, answer_to
 from edgewright.server.repositories.answers import ADVERTISEMENT, answer_from_memory
 from edgewright.server.repositories.backend import PUSH_BYTES, Backend, GitRequest
@@ -41,7 +42,6 @@ from edgewright.server.repositories.receiving import install_hooks
 from edgewright.server.repositories.refs import Refs, RefTable
 from edgewright.server.store.audit import MEANS, Means
 from edgewright.server.store.repositories import Way
-from edgewright.server.tls import line_of, presented
 
 log = logging.getLogger(__name__)
 

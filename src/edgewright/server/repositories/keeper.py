@@ -20,10 +20,10 @@ from weakref import WeakValueDictionary
 
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.repository import CURRENT, DESIRED
+from edgewright.server.catalogue.looking import in_thread
 from edgewright.server.context import ServerContext
 from edgewright.server.domain.manifests import version_after_loss
 from edgewright.server.fleet.publishing import publish
-from edgewright.server.looking import in_thread
 from edgewright.server.repositories import reading, upkeep, writing
 from edgewright.server.repositories.bare import Bare
 from edgewright.server.repositories.places import bare_of

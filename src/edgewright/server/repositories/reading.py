@@ -29,12 +29,6 @@ from edgewright.protocol.repository import (
 )
 from edgewright.protocol.site import SiteReport
 from edgewright.protocol.status import DeploymentStatus
-from edgewright.server.device_api.current_state import (
-    MAX_CAPABILITIES_BYTES,
-    MAX_STATUS_BYTES,
-    check_device_id,
-    warn_of_lost_versions,
-)
 from edgewright.server.fleet import reports
 from edgewright.server.fleet.sites import record_site
 from edgewright.server.repositories.bare import Bare, MissingObjectError, Reader, TooLargeError
@@ -57,7 +51,7 @@ _COMMIT_BYTES: Final = 64 * 1024
 _TREE_BYTES: Final = MOST_ENTRIES * 256
 _ADOPTED_BYTES: Final = 16 * 1024
 _LIMITS: Final = {
-    CAPABILITIES: min(MAX_CAPABILITIES_BYTES, DOCUMENT_BYTES),
+    CAPABILITIES: min(reports.MAX_CAPABILITIES_BYTES, DOCUMENT_BYTES),
     SITE: SITE_BYTES,
     ADOPTED: _ADOPTED_BYTES,
 }
@@ -249,7 +243,9 @@ def _changes(
             faults[path] = "no deployment of this id is assigned to this device"
         else:
             try:
-                documents[path] = reader.get(entry.id, "blob", limit=_LIMITS.get(path, MAX_STATUS_BYTES))
+                documents[path] = reader.get(
+                    entry.id, "blob", limit=_LIMITS.get(path, reports.MAX_STATUS_BYTES)
+                )
             except (MissingObjectError, TooLargeError, DamagedObjectError) as error:
                 faults[path] = str(error)
     gone = before.keys() - after.files.keys() if _TREE not in after.faults else ()
@@ -294,7 +290,7 @@ async def _record(
 ) -> None:
     if path == CAPABILITIES:
         device_id = DeviceCapabilities.parse(body, source=path).properties.id
-        check_device_id(device_id)
+        reports.check_device_id(device_id)
         kept = {one.device_id: one.document for one in await devices.of_client(connection, client_id)}
         if kept.get(device_id) != body:
             await reports.put_capabilities(connection, client_id, device_id, body, now=now)
@@ -312,7 +308,7 @@ async def _record(
             _, version = await reports.record_status(
                 connection, client_id, _deployment(path), status, body, now=now
             )
-            warn_of_lost_versions(client_id, status.adopted_manifest_version, version)
+            reports.warn_of_lost_versions(client_id, status.adopted_manifest_version, version)
 
 
 class AdoptedError(EdgewrightError):

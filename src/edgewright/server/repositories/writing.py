@@ -25,6 +25,7 @@ from edgewright.protocol.repository import (
     SIGNERS_BYTES,
     deployment_file,
 )
+from edgewright.server.live.standings import NO_POLICY
 from edgewright.server.repositories.bare import Bare, MissingObjectError, Reader, RepositoryError
 from edgewright.server.repositories.objects import (
     FILE,
@@ -38,7 +39,6 @@ from edgewright.server.repositories.objects import (
     render_tree,
 )
 from edgewright.server.repositories.signing import SigningKey, SigningKeys
-from edgewright.server.standings import NO_POLICY
 from edgewright.server.store import deployments, desired, suggestions
 
 ATTRIBUTES, ATTRIBUTES_BODY = ".gitattributes", b"* -text\n"

@@ -16,7 +16,6 @@ import msgspec
 from litestar import Response, get, post
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from edgewright.server import guard
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.assignments import AssignmentSpec, parse_spec
 from edgewright.server.domain.rendering import MAX_NAME, check_name
@@ -30,8 +29,9 @@ from edgewright.server.fleet.assignments import Prepared
 from edgewright.server.fleet.catalogue import description_of
 from edgewright.server.fleet.deploying import Note
 from edgewright.server.fleet.placing import Action, Plan, Planned
+from edgewright.server.listeners import guard
+from edgewright.server.live.overview import Row
 from edgewright.server.operator_api.access import operator_of
-from edgewright.server.overview import Row
 from edgewright.server.store import assignments, packages
 from edgewright.server.store.packages import PackageRecord
 from edgewright.server.web import deploy_single

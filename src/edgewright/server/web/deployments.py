@@ -18,12 +18,12 @@ from edgewright.server.domain.versions import newest
 from edgewright.server.fleet import assignments as fleet
 from edgewright.server.fleet import catalogue, deploying
 from edgewright.server.fleet.placing import SMALL, Action, preview, spec_of
+from edgewright.server.live.overview import Running
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.assignment_views import counts_of, show_assignment
 from edgewright.server.operator_api.documents import StatusEntry
 from edgewright.server.operator_api.paging import Page, contains, page_of
 from edgewright.server.operator_api.views import deployment_entry, show_status
-from edgewright.server.overview import Running
 from edgewright.server.store import assignments, deployments, packages, rollouts
 from edgewright.server.store.assignments import AssignmentRevision
 from edgewright.server.store.deployments import DeploymentRevision

@@ -23,9 +23,9 @@ from edgewright.server.domain.contact import Contact
 from edgewright.server.domain.device_state import Word
 from edgewright.server.domain.labels import check_labels
 from edgewright.server.errors import Fault, InvalidError, NotFoundError
-from edgewright.server.finding import EXPIRES_SOON_DAYS, Wanted, count, expires_soon
 from edgewright.server.fleet import labels, membership, suggestions
-from edgewright.server.guard import form_field
+from edgewright.server.listeners.guard import form_field
+from edgewright.server.live.finding import EXPIRES_SOON_DAYS, Wanted, count, expires_soon
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.device_views import device_detail, device_entry, moment
 from edgewright.server.operator_api.documents import DeploymentEntry, DeviceDetail

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 
 from edgewright.protocol.problem import Problem
 from edgewright.server.context import ServerRequest
-from edgewright.server.guard import identify, is_api
+from edgewright.server.listeners.guard import identify, is_api
 from edgewright.server.problems import Answer, answer_for, answer_to
 from edgewright.server.web.addresses import page_address
 from edgewright.server.web.pages import HTML, SECURITY_HEADERS, page, see_other

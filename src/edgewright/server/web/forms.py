@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edgewright.server.context import ServerRequest
-from edgewright.server.guard import read_form
+from edgewright.server.listeners.guard import read_form
 
 
 @dataclass(frozen=True, slots=True)

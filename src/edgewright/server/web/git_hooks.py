@@ -13,9 +13,9 @@ from litestar import Response, post
 from edgewright.protocol.errors import EdgewrightError
 from edgewright.protocol.problem import ProblemType
 from edgewright.protocol.spiffe import check_segment
-from edgewright.server.bodies import read_body
 from edgewright.server.context import ServerRequest, context_of
-from edgewright.server.guard import address_of, is_same
+from edgewright.server.listeners.bodies import read_body
+from edgewright.server.listeners.guard import address_of, is_same
 from edgewright.server.problems import ProblemError
 from edgewright.server.repositories.external import Externals
 

@@ -14,7 +14,7 @@ from litestar.response import Stream
 from edgewright.protocol.problem import ProblemType
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.errors import Fault, InvalidError
-from edgewright.server.guard import identify
+from edgewright.server.listeners.guard import identify
 from edgewright.server.operator_api.access import actor_of
 from edgewright.server.problems import ProblemError
 

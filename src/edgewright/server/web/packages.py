@@ -15,12 +15,13 @@ from edgewright.net.oci import RegistryError
 from edgewright.protocol.description import ApplicationDescription
 from edgewright.protocol.errors import ArchiveError, DigestMismatchError, DocumentError, EdgewrightError
 from edgewright.protocol.values import value_text
+from edgewright.server.catalogue.resources import TEXT, media_type_of
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.versions import is_prerelease
 from edgewright.server.errors import ConflictError, Fault, InvalidError
 from edgewright.server.fleet import catalogue
 from edgewright.server.fleet.suitability import Suited, suited_devices
-from edgewright.server.guard import read_form
+from edgewright.server.listeners.guard import read_form
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.package_documents import ApplicationEntry
 from edgewright.server.operator_api.package_views import (
@@ -38,7 +39,6 @@ from edgewright.server.operator_api.packages import (
 )
 from edgewright.server.operator_api.paging import page_of
 from edgewright.server.operator_api.source_views import trouble_entries
-from edgewright.server.resources import TEXT, media_type_of
 from edgewright.server.store import packages, sources, usage
 from edgewright.server.store.usage import Deployed
 from edgewright.server.web import markdown

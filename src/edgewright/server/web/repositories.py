@@ -10,7 +10,7 @@ from litestar import Response, get, post
 
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.errors import ConflictError, Fault, InvalidError
-from edgewright.server.guard import form_field
+from edgewright.server.listeners.guard import form_field
 from edgewright.server.operator_api.repositories import (
     drop_repository,
     host_repository,

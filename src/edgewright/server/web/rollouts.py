@@ -12,7 +12,7 @@ from edgewright.server.domain.rollouts import ENDED, RolloutState, StepState
 from edgewright.server.errors import ConflictError, InvalidError, NotFoundError
 from edgewright.server.fleet import assignments
 from edgewright.server.fleet import rollouts as fleet
-from edgewright.server.guard import form_field
+from edgewright.server.listeners.guard import form_field
 from edgewright.server.operator_api.access import operator_of
 from edgewright.server.operator_api.paging import Page, contains, make_cursor, page_of, read_number
 from edgewright.server.operator_api.rollout_views import rollout_detail, rollout_entry

@@ -14,11 +14,13 @@ from urllib.parse import quote, urlsplit
 from litestar import Response, get, post
 from litestar.response import Redirect
 
+from edgewright.server.accounts.oidc import Attempt, IdentityProvider, OidcError
+from edgewright.server.accounts.signing_in import begin_session, choose_password, in_words, try_password
 from edgewright.server.context import ServerRequest, context_of
 from edgewright.server.domain.roles import Role
 from edgewright.server.errors import ConflictError, Fault, ForbiddenError, InvalidError, NotFoundError
 from edgewright.server.fleet import accounts as fleet
-from edgewright.server.guard import (
+from edgewright.server.listeners.guard import (
     PASSWORD_PAGE,
     SESSION_COOKIE,
     address_of,
@@ -30,10 +32,8 @@ from edgewright.server.guard import (
     is_same,
     session_cookie,
 )
-from edgewright.server.oidc import Attempt, IdentityProvider, OidcError
 from edgewright.server.operator_api.access import actor_of
 from edgewright.server.problems import answer_for
-from edgewright.server.signing_in import begin_session, choose_password, in_words, try_password
 from edgewright.server.web.pages import page
 
 FORM_COOKIE = "__Host-edgewright-sign-in"

@@ -12,7 +12,7 @@ from edgewright.server.domain.roles import Role
 from edgewright.server.domain.sources import Kind, Standing
 from edgewright.server.errors import ConflictError, Fault, ForbiddenError, InvalidError
 from edgewright.server.fleet import sources as fleet
-from edgewright.server.guard import read_form
+from edgewright.server.listeners.guard import read_form
 from edgewright.server.operator_api.access import actor_of
 from edgewright.server.operator_api.paging import page_of
 from edgewright.server.operator_api.source_documents import GivenCredentials, GivenSource, SourceEntry

@@ -1,0 +1,1 @@
+"""What is done at the server's own machine: `edgewright server init`, `user` and `renumber`."""
