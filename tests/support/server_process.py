@@ -135,13 +135,16 @@ class ServerProcess:
         trust_domain: str = "example.org",
         wfm_id: str = "main",
         hosts_repositories: bool = False,
+        host: str = "127.0.0.1",
     ) -> Self:
-        """Make the data directory for a server on 127.0.0.1, with a Git listener if asked for."""
+        """Make the data directory for a server on the address `host`, with a Git listener if asked for."""
         done = command(
-            "init", "--data", data, "--trust-domain", trust_domain, "--wfm-id", wfm_id, "--host", "127.0.0.1"
+            "init", "--data", data, "--trust-domain", trust_domain, "--wfm-id", wfm_id, "--host", host
         )
         assert done.returncode == 0, done.stderr
-        return cls(data, trust_domain, wfm_id, hosts_repositories)
+        made = cls(data, trust_domain, wfm_id, hosts_repositories)
+        made.device_url = made.web_url = made.git_url = f"https://{f'[{host}]' if ':' in host else host}:0"
+        return made
 
     def __enter__(self) -> Self:
         self.start()
@@ -155,11 +158,7 @@ class ServerProcess:
         urls = {"device": self.device_url, "web": self.web_url}
         if self.hosts_repositories:
             urls["git"] = self.git_url
-        listen = [
-            word
-            for name, url in urls.items()
-            for word in (f"--{name}-listen", f"{urlsplit(url).hostname}:{urlsplit(url).port}")
-        ]
+        listen = [word for name, url in urls.items() for word in (f"--{name}-listen", urlsplit(url).netloc)]
         process = start(
             [*COMMAND, "run", "--data", str(self.data), *listen],
             log=self.log,
