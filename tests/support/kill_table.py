@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from edgewright.agent.failpoints import NAMES
+from edgewright.agent.failpoints import COURIER, NAMES
 
 CAUSES: Final = {
     "kill": "`kill -9`",
@@ -77,6 +77,16 @@ Every `make test` tries all of it with one deployment. This page is written by `
 with several deployments too, and every point with real containers.
 
 """
+_COURIER: Final = """
+## The courier
+
+A device that lives by Git has one more process, which goes to its repository and ends. Every `make test`
+kills it at each of its points (`kill -9`). The next one takes up the same commit, no report is lost or told
+twice, and no lock is left in the device's copy of the repository.
+
+| point | what is true there |
+|---|---|
+"""
 
 
 def render(results: Mapping[Cell, bool]) -> str:
@@ -87,7 +97,8 @@ def render(results: Mapping[Cell, bool]) -> str:
         phases = [phase for phase, points in REACHED.items() if point in points]
         words = [_word([results.get((phase, point, cause)) for phase in phases]) for cause in CAUSES]
         lines.append(f"| `{point}` | {meaning} | {', '.join(phases)} | {' | '.join(words)} |")
-    return _PAGE + "\n".join(lines) + "\n"
+    courier = [f"| `{point}` | {meaning} |" for point, meaning in COURIER.items()]
+    return _PAGE + "\n".join(lines) + "\n" + _COURIER + "\n".join(courier) + "\n"
 
 
 def _word(ended_same: list[bool | None]) -> str:
