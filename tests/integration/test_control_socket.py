@@ -42,7 +42,7 @@ def exchange(path, *lines):
 @pytest.mark.requirement("S-29")
 def test_a_connection_may_ask_for_several_things_in_turn(scene, listener):
     number = scene.approval()
-    with served("control", scene, listener):
+    with served("on_site.control", scene, listener):
         paused, decided, status = exchange(
             scene.paths.control_sockets[0],
             {"do": "pause", "by": "Ada", "reason": "audit"},
@@ -56,7 +56,7 @@ def test_a_connection_may_ask_for_several_things_in_turn(scene, listener):
 
 
 def test_the_command_line_asks_the_socket_before_it_touches_files(scene, listener):
-    with served("control", scene, listener):
+    with served("on_site.control", scene, listener):
         answer = ask(scene.paths, {"do": "status"})
         with pytest.raises(EdgewrightError, match="nothing is paused") as caught:
             ask(scene.paths, {"do": "resume"})
@@ -82,7 +82,7 @@ def test_who_is_not_in_the_group_is_told_what_to_do(tmp_path):
 
 
 def test_whoever_says_nothing_keeps_nobody_waiting(scene, listener):
-    with served("control", scene, listener):
+    with served("on_site.control", scene, listener):
         silent = [socket.socket(socket.AF_UNIX) for _ in range(8)]
         try:
             for each in silent:
@@ -94,20 +94,20 @@ def test_whoever_says_nothing_keeps_nobody_waiting(scene, listener):
 
 
 def test_it_ends_when_nobody_asks_and_the_next_one_serves_who_comes_meanwhile(scene, listener):
-    with served("control", scene, listener, idle=0.2) as process:
+    with served("on_site.control", scene, listener, idle=0.2) as process:
         assert process.wait(timeout=60) == 0
     found = []
     waiting = threading.Thread(
         target=lambda: found.extend(exchange(scene.paths.control_sockets[0], {"do": "approvals"}))
     )
     waiting.start()
-    with served("control", scene, listener):
+    with served("on_site.control", scene, listener):
         waiting.join(timeout=60)
     assert found == [{"approvals": []}]
 
 
 def test_a_line_without_end_is_cut_off(scene, listener):
-    with served("control", scene, listener), socket.socket(socket.AF_UNIX) as connection:
+    with served("on_site.control", scene, listener), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(30)
         connection.connect(scene.paths.control_sockets[0])
         try:

@@ -17,8 +17,11 @@ from playwright.sync_api import Browser as Chromium
 
 from edgewright.server.web.navigation import NAVIGATION
 from support.browser import visit
+from support.certificates import Authority
+from support.external_scene import give
 from support.fleet_scene import assign, make_fleet, offer_packages
 from support.foreign_client import csr_of, web_request
+from support.git_backend import GitBackend
 from support.people import Browser, add_person, sign_in
 from support.server_process import Answer, ServerProcess
 from support.web_routes import web_routes
@@ -30,6 +33,7 @@ NOT_FOUND_BY_LINKS = {
     "/users/{name}/enable": "of who was disabled before",
     "/deploy/check": "sent by the script of the form, answered with a piece of a page",
     "/sources/{name}/take": "of what somebody removed",
+    "/devices/{client_id}/repository/restore": "where somebody rewrote the branch",
 }
 NOT_SENT = "/tokens/{token_id}/revoke"
 """It would take away the token that the tests themselves show."""
@@ -79,10 +83,13 @@ class Parts(HTMLParser):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("forms")
-    with ServerProcess.create(folder / "server", hosts_repositories=True) as running:
+    outside = GitBackend(folder / "git", Authority.create("example.org"))
+    with outside, ServerProcess.create(folder / "server", hosts_repositories=True) as running:
         fleet = make_fleet(running, folder / "devices")
         running.operator.post("/enrollments", {"name": "invited"})
         running.operator.put("/devices/well/repository", {"kind": "hosted"})
+        given = give(running.operator, "night", outside.make("night"), outside.ca)
+        assert given.status == 201, given.body
         for path in ("/policy", "/devices/well/policy"):
             policy = b"polling: {rate: 7m}"
             running.operator.request("PUT", path, body=policy, media_type="application/yaml")

@@ -39,15 +39,19 @@ def git(tmp_path, *words, **variables):
 
 
 def options(tmp_path, server, authority, kind):
+    """Options for git; secrets stand in a file, as tests beside this one look for them in all processes."""
     ca = tmp_path / "ca.pem"
     ca.write_bytes(authority.pem)
     words = ["-c", f"http.sslCAInfo={ca}"]
     match kind:
         case "basic":
-            helper = f"!f() {{ echo username={USERNAME}; echo 'password={PASSWORD}'; }}; f"
-            words += ["-c", f"credential.helper={helper}"]
+            told = tmp_path / "credentials"
+            told.write_text(f"username={USERNAME}\npassword={PASSWORD}\n")
+            words += ["-c", f"credential.helper=!cat {told}; :"]
         case "bearer":
-            words += ["-c", f"http.extraHeader=Authorization: Bearer {TOKEN}"]
+            told = tmp_path / "bearer"
+            told.write_text(f"[http]\n\textraHeader = Authorization: Bearer {TOKEN}\n")
+            words += ["-c", f"include.path={told}"]
         case "certificate":
             _, certificate, _, key = server.credentials.certificate()
             words += ["-c", f"http.sslCert={certificate}", "-c", f"http.sslKey={key}"]
