@@ -37,7 +37,8 @@ COUNT = (
 )
 RUN = (
     "import sys\n"
-    "from edgewright.agent import link, watch\n"
+    "from edgewright.agent import watch\n"
+    "from edgewright.agent.talk import link\n"
     "count = 0\n"
     "poll = link.source.poll\n"
     "def counted(*arguments):\n"
