@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -46,6 +46,16 @@ class How(StrEnum):
     BEARER = "bearer"
     CERTIFICATE = "certificate"
     SSH = "ssh"
+
+
+NEEDED: Final[Mapping[How, Sequence[str]]] = {
+    How.NONE: (),
+    How.BASIC: ("username", "password"),
+    How.BEARER: ("token",),
+    How.CERTIFICATE: ("certificate", "key"),
+    How.SSH: ("ssh_key", "known_hosts"),
+}
+"""Which members of an `Access` each way takes, all of them."""
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -149,13 +159,7 @@ def checked(url: str, access: Access) -> Access:
 
 
 def _faults(scheme: str, access: Access) -> Iterator[tuple[str, str]]:
-    needed = {
-        How.NONE: (),
-        How.BASIC: ("username", "password"),
-        How.BEARER: ("token",),
-        How.CERTIFICATE: ("certificate", "key"),
-        How.SSH: ("ssh_key", "known_hosts"),
-    }[access.how]
+    needed = NEEDED[access.how]
     if (access.how is How.SSH) != (scheme == SSH):
         yield "how", "an ssh address takes ssh, an https address anything but ssh"
     for name in ("username", "password", "token", "certificate", "key", "ssh_key", "known_hosts"):

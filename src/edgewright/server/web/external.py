@@ -27,21 +27,14 @@ from edgewright.server.operator_api.external_documents import (
     GivenExternalCredentials,
 )
 from edgewright.server.operator_api.repositories import find_repository
-from edgewright.server.repositories.access import DEFAULT_MINUTES, How
+from edgewright.server.repositories.access import DEFAULT_MINUTES, NEEDED, How
 from edgewright.server.store.repositories import Kind
 from edgewright.server.web.devices import device_page
-from edgewright.server.web.forms import Form
+from edgewright.server.web.forms import Form, is_number
 from edgewright.server.web.pages import page, see_other
 from edgewright.server.web.words import Tone
 
 KEEP: Final = "keep"
-_NEEDED: Final[Mapping[str, Sequence[str]]] = {
-    How.NONE: (),
-    How.BASIC: ("username", "password"),
-    How.BEARER: ("token",),
-    How.CERTIFICATE: ("certificate", "key"),
-    How.SSH: ("ssh_key", "known_hosts"),
-}
 _WORDS: Final = {
     How.NONE: "None",
     How.BASIC: "Name and password",
@@ -162,12 +155,12 @@ async def _form(
 
 def _asked(form: Form, before: ExternalEntry | None) -> GivenExternal:
     minutes = form.text("minutes")
-    if not (minutes.isascii() and minutes.isdigit() and len(minutes) < 10):
+    if not is_number(minutes):
         raise InvalidError("", Fault(field="minutes", message="expected a number of minutes"))
     return GivenExternal(
         url=form.text("url"),
         credentials=_credentials(form, before),
-        ca=_lines(form.text("ca")) or None,
+        ca=form.lines("ca") or None,
         proxy=form.text("proxy") or None,
         minutes=int(minutes),
     )
@@ -180,13 +173,8 @@ def _credentials(form: Form, before: ExternalEntry | None) -> GivenExternalCrede
         return UNSET
     if how not in set(How):
         raise InvalidError("", Fault(field="how", message="say how this server gets in"))
-    members = {name: _lines(form.text(name)) or None for name in _NEEDED[how]}
+    members = {name: form.lines(name) or None for name in NEEDED[How(how)]}
     return GivenExternalCredentials(how=How(how), **members)
-
-
-def _lines(text: str) -> str:
-    """Return text from a form with the line ends of files."""
-    return text.replace("\r\n", "\n")
 
 
 def _placed(fault: Fault, how: str) -> Fault:

@@ -30,6 +30,15 @@ class Form:
         """Return the value of a field as it was typed."""
         return self.fields.get(name, [""])[0]
 
+    def lines(self, name: str) -> str:
+        """Return the value of a field without the spaces around it, with the line ends of files."""
+        return self.text(name).replace("\r\n", "\n")
+
     def every(self, name: str) -> list[str]:
         """Return all values of a field that can be chosen more than once."""
         return self.fields.get(name, [])
+
+
+def is_number(text: str) -> bool:
+    """Whether a field holds a whole number that is not beyond all bounds."""
+    return text.isascii() and text.isdigit() and len(text) < 10

@@ -25,6 +25,7 @@ from edgewright.server.operator_api.sources import (
     take_place,
 )
 from edgewright.server.store import sources
+from edgewright.server.web.forms import is_number
 from edgewright.server.web.pages import page, see_other
 
 OFFERS: Final = 100
@@ -198,7 +199,7 @@ def _asked(given: Mapping[str, str]) -> GivenSource:
 def _minutes(text: str) -> int | None:
     if not text:
         return None
-    if not _is_number(text):
+    if not is_number(text):
         raise InvalidError("", Fault(field="every_minutes", message="expected a number of minutes"))
     return int(text)
 
@@ -243,13 +244,9 @@ def _values_of(shown: SourceEntry) -> dict[str, str]:
 
 def _schedules(present: str) -> list[tuple[str, str]]:
     """Return the schedules to choose from, the present one among them."""
-    if present in dict(SCHEDULES) or not _is_number(present):
+    if present in dict(SCHEDULES) or not is_number(present):
         return list(SCHEDULES)
     return [(present, _schedule(int(present))), *SCHEDULES]
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _schedule(minutes: int | None) -> str:
